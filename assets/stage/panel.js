@@ -1,0 +1,354 @@
+// One panel: a canvas with axes, its layers, a read-out under the pointer, zoom, and places to drag.
+
+import { Axis, label } from "./axes.js";
+import { LAYERS } from "./layers.js";
+import { alpha } from "./paint.js";
+
+const REACH = 14; // how near a pointer must come to something, in CSS pixels
+
+export class Panel {
+  constructor(spec, stage) {
+    Object.assign(this, { spec, stage, reels: stage.reels });
+    this.x = new Axis(spec.x);
+    this.y = new Axis(spec.y);
+    this.moved = new Map(); // layer -> where the visitor dragged it
+    this.build();
+    this.listen();
+  }
+
+  build() {
+    this.element = document.createElement("figure");
+    this.element.className = "panel";
+    this.element.innerHTML = `<figcaption><span class="title"></span><span class="legend"></span></figcaption>
+      <canvas role="img" tabindex="0"></canvas><div class="tip" hidden></div>`;
+    this.element.querySelector(".title").textContent = this.spec.title;
+    this.canvas = this.element.querySelector("canvas");
+    this.canvas.setAttribute("aria-label", this.spec.alt || this.spec.title);
+    this.tip = this.element.querySelector(".tip");
+    this.g = this.canvas.getContext("2d");
+  }
+
+  /** Fit into `width` x `height` CSS pixels. */
+  resize(width, height) {
+    this.sharp = Math.min(window.devicePixelRatio || 1, 3);
+    this.present = this.stage.spec.present;
+    this.font = this.present ? 18 : 12;
+    [this.width, this.height] = [width, height];
+    this.canvas.width = Math.round(width * this.sharp);
+    this.canvas.height = Math.round(height * this.sharp);
+    this.canvas.style.height = `${height}px`;
+    this.dress();
+    this.frame();
+  }
+
+  /** Take the theme's colours. */
+  dress() {
+    this.theme = this.stage.theme;
+    const shade = this.theme.dark ? "dark" : "light";
+    this.layers = this.spec.layers.map((layer) => {
+      const role = this.stage.spec.roles[layer.role];
+      return { ...layer, colour: role[shade], dash: role.dash, marker: role.marker };
+    });
+    const seen = new Set();
+    this.element.querySelector(".legend").replaceChildren(
+      ...this.layers.filter((l) => l.name && !seen.has(l.name) && seen.add(l.name)).map((l) => this.key(l)),
+    );
+  }
+
+  key(layer) {
+    const item = document.createElement("span");
+    const swatch = document.createElement("i");
+    swatch.className = ["curve", "path", "contours", "arrows"].includes(layer.kind) ? "line" : layer.kind;
+    if (layer.marker === "ring" || layer.style.hollow) swatch.classList.add("ring");
+    swatch.style.color = layer.colour;
+    swatch.style.borderTopStyle = { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
+    if (layer.kind === "field" && layer.style.colours !== "tint") swatch.classList.add(layer.style.colours);
+    item.append(swatch, layer.name);
+    return item;
+  }
+
+  /** Lay the plotting rectangle out, with equal units where space is space. */
+  frame() {
+    const bare = !this.spec.axes;
+    const margins = this.present ? [86, 14, 10, 66] : [50, 12, 6, 40];
+    const [left, right, top, bottom] = bare ? [2, 2, 2, 2] : margins;
+    Object.assign(this, { left, top, right: this.width - right, bottom: this.height - bottom });
+    if (this.spec.equal) this.square();
+    this.x.place(this.left, this.right);
+    this.y.place(this.bottom, this.top);
+  }
+
+  square() {
+    const [w, h] = [this.x.home[1] - this.x.home[0], this.y.home[1] - this.y.home[0]];
+    const unit = Math.min((this.right - this.left) / w, (this.bottom - this.top) / h);
+    const spareX = (this.right - this.left - unit * w) / 2;
+    this.left += spareX;
+    this.right -= spareX;
+    this.bottom = this.top + unit * h;
+  }
+
+  /** Height that the panel would like at `width`. */
+  wish(width) {
+    if (!this.spec.equal) return Infinity;
+    const [across, down] = this.stage.spec.present ? [100, 76] : [62, 46];
+    const ratio = (this.y.home[1] - this.y.home[0]) / (this.x.home[1] - this.x.home[0]);
+    return (width - across) * ratio + down;
+  }
+
+  array(layer, cursor) {
+    if (this.moved.has(layer.name)) return this.moved.get(layer.name);
+    if (layer.slot < 0) return this.stage.statics[layer.fixed];
+    return this.reels[layer.track]?.between(layer.slot, cursor);
+  }
+
+  draw(cursor, g = this.g) {
+    g.setTransform(this.sharp, 0, 0, this.sharp, 0, 0);
+    g.clearRect(0, 0, this.width, this.height);
+    if (this.spec.axes) this.grid(g);
+    g.save();
+    g.beginPath();
+    g.rect(this.left - 1, this.top - 1, this.right - this.left + 2, this.bottom - this.top + 2);
+    if (this.spec.axes) g.clip();
+    this.layers.forEach((layer) => {
+      const array = this.array(layer, cursor);
+      if (!array) return;
+      g.save();
+      LAYERS[layer.kind](g, this, layer, array, cursor);
+      g.restore();
+    });
+    this.crosshair(g);
+    this.stage.pencil?.draw(this, g);
+    g.restore();
+  }
+
+  grid(g) {
+    const { ink } = this.theme;
+    g.font = `${this.font}px ${this.theme.font}`;
+    g.strokeStyle = alpha(ink, 0.12);
+    g.fillStyle = alpha(ink, 0.82);
+    g.lineWidth = 1;
+    g.setLineDash([]);
+    const wide = this.right - this.left;
+    this.rule(g, this.x.ticks(Math.max(2, wide / (this.font * 5))), (v) => this.tickX(g, v));
+    this.rule(g, this.y.ticks(Math.max(2, (this.bottom - this.top) / (this.font * 3.6))), (v) => this.tickY(g, v));
+    this.names(g);
+  }
+
+  rule(g, values, tick) {
+    g.beginPath();
+    values.forEach(tick);
+    g.stroke();
+  }
+
+  tickX(g, v) {
+    const x = Math.round(this.x.pixel(v)) + 0.5;
+    if (x < this.left - 1 || x > this.right + 1) return;
+    g.moveTo(x, this.top);
+    g.lineTo(x, this.bottom + 3);
+    g.textAlign = "center";
+    g.textBaseline = "top";
+    g.fillText(label(v), x, this.bottom + 5);
+  }
+
+  tickY(g, v) {
+    const y = Math.round(this.y.pixel(v)) + 0.5;
+    if (y < this.top - 1 || y > this.bottom + 1) return;
+    g.moveTo(this.left - 3, y);
+    g.lineTo(this.right, y);
+    g.textAlign = "right";
+    g.textBaseline = "middle";
+    g.fillText(label(v), this.left - 6, y);
+  }
+
+  names(g) {
+    const size = this.present ? 24 : 13;
+    g.font = `${size}px ${this.theme.font}`;
+    g.fillStyle = this.theme.ink;
+    g.textAlign = "center";
+    g.textBaseline = "bottom";
+    g.fillText(this.spec.x.label, (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
+    g.save();
+    g.translate(this.left - (this.present ? 58 : 36), (this.top + this.bottom) / 2);
+    g.rotate(-Math.PI / 2);
+    g.fillText(this.spec.y.label, 0, 0);
+    g.restore();
+  }
+
+  /** A fine cross where the pointer is, here and in every panel with the same axes. */
+  crosshair(g) {
+    const hover = this.stage.hover;
+    if (!hover || !this.spec.axes || this.stage.pencil) return;
+    const twin = hover.panel === this || this.twin(hover.panel);
+    if (!twin || this.spec.curves !== hover.panel.spec.curves) return;
+    const [x, y] = [this.x.pixel(hover.x), this.y.pixel(hover.y)];
+    g.strokeStyle = alpha(this.theme.ink, 0.35);
+    g.lineWidth = 1;
+    g.setLineDash([3, 3]);
+    g.beginPath();
+    g.moveTo(x, this.top);
+    g.lineTo(x, this.bottom);
+    if (!this.spec.curves) {
+      g.moveTo(this.left, y);
+      g.lineTo(this.right, y);
+    }
+    g.stroke();
+    g.setLineDash([]);
+  }
+
+  twin(other) {
+    const same = (a, b) => a.name === b.name && a.home[0] === b.home[0] && a.home[1] === b.home[1];
+    return same(this.x, other.x) && same(this.y, other.y);
+  }
+
+  listen() {
+    const c = this.canvas;
+    c.addEventListener("pointerdown", (e) => this.down(e));
+    c.addEventListener("pointermove", (e) => this.move(e));
+    c.addEventListener("pointerup", (e) => this.up(e));
+    c.addEventListener("pointercancel", () => this.leave());
+    c.addEventListener("pointerleave", () => !this.grip && this.leave());
+    c.addEventListener("dblclick", () => this.home());
+    c.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+  }
+
+  place(e) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(e.clientX - box.left) * (this.width / box.width), (e.clientY - box.top) * (this.height / box.height)];
+  }
+
+  down(e) {
+    const [px, py] = this.place(e);
+    if (this.stage.pencil?.down(this, px, py)) this.grip = { pencil: true };
+    else if (this.grab(px, py)) this.grip = { layer: this.grab(px, py) };
+    else if (this.spec.curves) this.grip = { scrub: true };
+    else if (this.zoomed && this.spec.axes) this.grip = { pan: true };
+    if (!this.grip) return;
+    this.grip.at = [px, py];
+    this.canvas.setPointerCapture(e.pointerId);
+    e.preventDefault();
+    this.follow(px, py);
+  }
+
+  move(e) {
+    const [px, py] = this.place(e);
+    if (this.grip) this.follow(px, py);
+    const inside = px >= this.left && px <= this.right && py >= this.top && py <= this.bottom;
+    this.canvas.style.cursor = this.grab(px, py) ? "grab" : this.stage.pencil ? "crosshair" : "";
+    this.stage.hover = inside ? { panel: this, x: this.x.value(px), y: this.y.value(py), px, py } : null;
+    this.stage.dirty = true;
+    this.read(inside && !this.stage.pencil, px, py);
+  }
+
+  follow(px, py) {
+    const [x, y] = [this.x.value(px), this.y.value(py)];
+    if (this.grip.pencil) this.stage.pencil.move(this, px, py);
+    else if (this.grip.layer) this.moved.set(this.grip.layer.name, { data: new Float32Array([x, y]), shape: [1, 2] });
+    else if (this.grip.scrub) this.stage.seek(this.nearest(x));
+    else if (this.grip.pan) {
+      this.x.zoom(1, px, px - this.grip.at[0]);
+      this.y.zoom(1, py, py - this.grip.at[1]);
+      this.frame();
+      this.grip.at = [px, py];
+    }
+    this.stage.dirty = true;
+  }
+
+  up(e) {
+    if (this.grip?.layer) {
+      const { data } = this.moved.get(this.grip.layer.name);
+      this.stage.tell({ type: "drag", names: this.grip.layer.style.drag, values: [data[0], data[1]] });
+    }
+    if (this.grip?.pencil) this.stage.pencil.up(this);
+    this.grip = null;
+    if (e.pointerType === "touch") this.leave();
+  }
+
+  leave() {
+    this.grip = null;
+    this.stage.hover = null;
+    this.tip.hidden = true;
+    this.stage.dirty = true;
+  }
+
+  /** The draggable mark under the pointer. */
+  grab(px, py) {
+    return this.layers.find((layer) => {
+      if (layer.kind !== "marks" || !layer.style.drag?.length) return false;
+      const array = this.array(layer, this.stage.cursor);
+      return array && Math.hypot(this.x.pixel(array.data[0]) - px, this.y.pixel(array.data[1]) - py) < REACH;
+    });
+  }
+
+  /** The frame whose curve point lies nearest to x. */
+  nearest(x) {
+    const layer = this.layers.find((l) => l.kind === "curve");
+    const { frames } = this.reels[layer.track];
+    let best = 0;
+    frames.forEach((frame, i) => {
+      const gap = (j) => Math.abs(this.x.turn(frames[j]?.[layer.slot]?.data[0] ?? Infinity) - this.x.turn(x));
+      if (frame && gap(i) < gap(best)) best = i;
+    });
+    return best;
+  }
+
+  wheel(e) {
+    if (!(e.ctrlKey || e.metaKey) || !this.spec.axes) return; // a plain wheel scrolls the page
+    e.preventDefault();
+    const [px, py] = this.place(e);
+    const factor = Math.exp(-e.deltaY * 0.01);
+    this.x.zoom(factor, px);
+    this.y.zoom(factor, py);
+    this.zoomed = true;
+    this.frame();
+    this.stage.dirty = true;
+  }
+
+  home() {
+    this.x.reset();
+    this.y.reset();
+    this.zoomed = false;
+    this.frame();
+    this.stage.dirty = true;
+  }
+
+  /** What lies under the pointer, in words. */
+  read(inside, px, py) {
+    const lines = inside && this.spec.axes ? this.words(px, py) : [];
+    this.tip.hidden = !lines.length;
+    if (!lines.length) return;
+    this.tip.textContent = lines.join("\n");
+    const flip = px > this.width / 2;
+    this.tip.style.left = flip ? "" : `${px + 14}px`;
+    this.tip.style.right = flip ? `${this.width - px + 14}px` : "";
+    this.tip.style.top = `${this.canvas.offsetTop + Math.min(py + 12, this.height - 70)}px`;
+  }
+
+  words(px, py) {
+    if (this.spec.curves) return this.valuesAt(this.nearest(this.x.value(px)));
+    const short = (v) => label(+v.toPrecision(3));
+    const lines = [`(${short(this.x.value(px))}, ${short(this.y.value(py))})`];
+    this.layers.filter((l) => l.kind === "field").forEach((layer) => {
+      const array = this.array(layer, this.stage.cursor);
+      if (array) lines.push(`${layer.name} ${short(this.sample(array, px, py))}`);
+    });
+    return lines;
+  }
+
+  valuesAt(i) {
+    const lines = [];
+    this.layers.filter((l) => l.kind === "curve").forEach((layer) => {
+      const point = this.reels[layer.track]?.at(i)?.[layer.slot]?.data;
+      if (!point) return;
+      if (!lines.length) lines.push(`${this.spec.x.label} ${label(+point[0].toPrecision(4))}`);
+      lines.push(`${layer.name} ${label(+point[1].toPrecision(3))}`);
+    });
+    return lines;
+  }
+
+  sample({ data, shape }, px, py) {
+    const across = (this.x.value(px) - this.x.home[0]) / (this.x.home[1] - this.x.home[0]);
+    const up = (this.y.value(py) - this.y.home[0]) / (this.y.home[1] - this.y.home[0]);
+    const at = (t, n) => Math.min(n - 1, Math.max(0, Math.floor(t * n)));
+    return data[at(up, shape[0]) * shape[1] + at(across, shape[1])];
+  }
+}

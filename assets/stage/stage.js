@@ -1,0 +1,396 @@
+// The stage: holds a run's frames, plays them at the screen's own pace, and asks for more while they are wanted.
+
+import { Panel } from "./panel.js";
+import { Picture, Points } from "./pencil.js";
+import { theme } from "./paint.js";
+import { label } from "./axes.js";
+import { Transport, keys } from "./transport.js";
+import { svgOf } from "./svg.js";
+import { Reel, decode } from "./wire.js";
+
+const REST = 250; // ms that a cursor must rest before the page is told
+const PATIENCE = 4000; // ms before an unanswered request is asked again
+
+class Stage {
+  constructor(root) {
+    this.root = root;
+    this.reels = [];
+    this.statics = [];
+    this.cursor = 0;
+    this.speed = 1;
+    this.asked = 0;
+    this.pulls = 0;
+    this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.keys = keys(this);
+    document.addEventListener("keydown", this.keys, true);
+    this.watch = new ResizeObserver(() => this.layout());
+    this.watch.observe(root);
+    window.addEventListener("resize", (this.resized = () => this.layout()));
+    requestAnimationFrame((this.loop = (now) => this.tick(now)));
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.keys, true);
+    window.removeEventListener("resize", this.resized);
+    this.watch.disconnect();
+    this.closed = true;
+  }
+
+  /** A message from the page. */
+  receive(bytes, send) {
+    this.send = send;
+    this.asked = 0;
+    const { header, arrays } = decode(bytes);
+    if (header.spec) this.arrange(header, arrays);
+    if (!this.spec || header.id !== this.spec.id) return this.pull(); // made for a picture that we do not hold
+    header.tracks.forEach((track, i) => this.feed(this.reels[i], track, arrays));
+    this.dirty = true;
+    this.pull();
+  }
+
+  /** Build the panels anew for a new picture, keeping what the visitor set. */
+  arrange(header, arrays) {
+    const { spec } = header;
+    const held = this.spec;
+    if (held?.id === spec.id) return;
+    const sameView = held?.view === spec.view;
+    const kept = new Map(this.reels.map((reel) => [reel.tape, reel]));
+    this.spec = spec;
+    this.statics = spec.statics.map((i) => arrays[i]);
+    this.reels = header.tracks.map((track) => kept.get(track.tape) || new Reel(track.tape));
+    const fresh = !kept.has(header.tracks[0].tape);
+    if (fresh) this.begin(spec, sameView);
+    this.pencil = null;
+    this.theme = theme(this.root);
+    this.panels = spec.panels.map((panel) => new Panel(panel, this));
+    this.build();
+    this.layout();
+  }
+
+  begin(spec, sameView) {
+    const held = sameView && spec.hold && this.sent !== undefined;
+    if (!held) this.cursor = 0;
+    if (spec.cursor !== null) this.cursor = spec.cursor;
+    this.playing = spec.cursor === null && !held && !this.still;
+    this.goal = held || spec.cursor !== null ? this.cursor : null; // where to go as the frames arrive
+    this.sent = this.playing ? -1 : this.cursor;
+  }
+
+  build() {
+    this.row = document.createElement("div");
+    this.row.className = "panels";
+    this.row.append(...this.panels.map((panel) => panel.element));
+    this.transport = new Transport(this);
+    this.readouts = document.createElement("div");
+    this.readouts.className = "readouts";
+    this.tools = document.createElement("div");
+    this.tools.className = "tools";
+    this.notice = document.createElement("div");
+    this.notice.className = "notice";
+    this.notice.setAttribute("role", "status");
+    this.root.classList.toggle("present", !!this.spec.present);
+    this.root.replaceChildren(this.row, this.notice, this.transport.element, this.readouts, this.tools);
+    this.chips = null;
+    this.transport.select.value = String(this.speed);
+    this.panels.filter((panel) => panel.spec.draw).forEach((panel) => this.offer(panel));
+  }
+
+  feed(reel, track, arrays) {
+    if (!reel || reel.tape !== track.tape) return;
+    reel.take(track.start, track.frames.map((slots) => slots.map((i) => arrays[i])));
+    reel.done = track.done && track.start + track.frames.length === reel.length;
+    reel.failure = track.failure;
+  }
+
+  get length() {
+    return Math.max(0, ...this.reels.map((reel) => reel.length));
+  }
+
+  get done() {
+    return this.reels.every((reel) => reel.done || reel.failure);
+  }
+
+  /** Ask for more frames while they are wanted: only then does anything compute. */
+  pull(force = false) {
+    if (!this.send || this.closed) return;
+    const reaching = this.goal !== null && this.goal > this.length - 1;
+    const lost = !this.spec || !this.length;
+    if (!force && !lost && (this.done || !(this.playing || reaching))) return;
+    const now = performance.now();
+    if (this.asked && now - this.asked < PATIENCE) return;
+    this.asked = now;
+    this.pulls += 1;
+    const have = Object.fromEntries(this.reels.map((reel) => [reel.tape, reel.length]));
+    this.send.setTriggerValue("pull", { id: this.spec?.id ?? "", have, turn: this.pulls });
+  }
+
+  tell(event) {
+    this.pulls += 1;
+    this.send?.setTriggerValue("event", { ...event, turn: this.pulls });
+  }
+
+  toggle() {
+    if (!this.playing && this.done && this.cursor >= this.length - 1) this.cursor = 0;
+    this.playing = !this.playing;
+    this.goal = null;
+    this.settle();
+    this.pull();
+  }
+
+  seek(frame) {
+    this.playing = false;
+    this.goal = null;
+    this.cursor = Math.min(Math.max(0, frame), Math.max(0, this.length - 1));
+    this.settle();
+  }
+
+  step(by) {
+    const next = Math.round(this.cursor) + by;
+    this.seek(next);
+    if (next > this.length - 1 && !this.done) {
+      this.goal = next;
+      this.pull();
+    }
+  }
+
+  /** Tell the page where the cursor is, once it rests: for the link and for the numbers in the formula. */
+  settle() {
+    this.dirty = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      const frame = this.playing ? -1 : Math.round(this.cursor);
+      if (frame === this.sent || this.closed) return;
+      this.sent = frame;
+      this.send?.setStateValue("cursor", { frame, tape: this.reels[0]?.tape, last: this.length - 1, done: this.done });
+    }, REST);
+  }
+
+  tick(now) {
+    if (this.closed) return;
+    if (!this.root.isConnected) this.lost = (this.lost || 0) + 1;
+    if (this.lost > 600) return this.close();
+    requestAnimationFrame(this.loop);
+    const elapsed = Math.min(0.1, (now - (this.before || now)) / 1000);
+    this.before = now;
+    if (!this.spec || !this.length) return this.asked && now - this.asked > PATIENCE ? this.pull() : undefined;
+    this.advance(elapsed);
+    if (this.asked && now - this.asked > PATIENCE) this.pull();
+    if (!this.dirty) return;
+    this.dirty = false;
+    this.paint();
+  }
+
+  advance(elapsed) {
+    const last = this.length - 1;
+    if (this.goal !== null) {
+      const at = Math.min(this.goal, last);
+      if (at !== this.cursor) this.dirty = true;
+      this.cursor = at;
+      if (this.done || last >= this.goal) this.goal = null;
+    }
+    if (!this.playing) return;
+    const before = this.cursor;
+    this.cursor = Math.min(last, before + elapsed * this.spec.fps * this.speed);
+    if (this.cursor !== before) this.dirty = true;
+    if (this.cursor >= last && this.done) {
+      this.playing = false;
+      this.settle();
+    }
+  }
+
+  paint() {
+    const cursor = this.still ? Math.round(this.cursor) : this.cursor;
+    this.panels.forEach((panel) => panel.draw(cursor));
+    this.transport.show();
+    this.numbers(cursor);
+    this.report();
+    this.root.dataset.painted = String(1 + +(this.root.dataset.painted || 0));
+    this.root.dataset.frame = String(Math.round(this.cursor));
+    this.root.dataset.tape = this.reels[0].tape;
+    this.root.dataset.length = String(this.length);
+    this.root.dataset.done = String(this.done);
+  }
+
+  report() {
+    const failure = this.reels.map((reel) => reel.failure).find(Boolean) || "";
+    if (this.notice.textContent !== failure) this.notice.textContent = failure;
+  }
+
+  /** The numbers under the panels, each with its error and how far it may be trusted. */
+  numbers(cursor) {
+    if (!this.spec.readouts.length) return;
+    if (!this.chips) this.chips = this.spec.readouts.map((readout) => this.chip(readout));
+    this.spec.readouts.forEach((readout, i) => {
+      const texts = this.reels.map((reel) => this.value(reel, readout, i, cursor)).filter(Boolean);
+      const text = texts.length > 1 ? `A ${texts[1]} · B ${texts[0]}` : texts[0] || "–";
+      if (this.chips[i].textContent !== text) this.chips[i].textContent = text;
+    });
+  }
+
+  chip(readout) {
+    const chip = document.createElement("span");
+    chip.className = "chip";
+    if (readout.help) chip.title = readout.help;
+    chip.innerHTML = "<b></b> <output></output> <i></i>";
+    chip.querySelector("b").textContent = readout.label;
+    chip.querySelector("i").textContent = readout.trust;
+    this.readouts.append(chip);
+    return chip.querySelector("output");
+  }
+
+  value(reel, readout, i, cursor) {
+    const array = reel.at(Math.round(cursor))?.[this.spec.slots];
+    if (!array) return "";
+    const [value, error] = [array.data[i * 2], array.data[i * 2 + 1]];
+    if (!Number.isFinite(value)) return "–";
+    const scale = readout.percent ? 100 : 1;
+    const text = label(+(value * scale).toPrecision(readout.digits));
+    const spread = Number.isFinite(error) ? ` ± ${label(+(error * scale).toPrecision(2))}` : "";
+    return `${text}${spread}${readout.percent ? " %" : ""}`;
+  }
+
+  layout() {
+    if (!this.spec || !this.panels) return;
+    const width = this.root.clientWidth;
+    if (!width) return;
+    const narrow = width < 560;
+    const gap = 14;
+    const weights = this.panels.map((panel) => panel.spec.weight);
+    const total = weights.reduce((a, b) => a + b, 0);
+    const widths = weights.map((w) => (narrow ? width : ((width - gap * (weights.length - 1)) * w) / total));
+    this.panels.forEach((panel, i) => {
+      panel.element.style.width = `${widths[i]}px`;
+    });
+    this.level(narrow);
+    const heights = this.panels.map((panel, i) => panel.wish(widths[i]));
+    const room = this.room();
+    const tallest = Math.min(room, Math.max(...heights.map((h) => (h === Infinity ? 0 : h))) || room);
+    this.row.classList.toggle("narrow", narrow);
+    this.panels.forEach((panel, i) => {
+      const height = narrow ? Math.min(heights[i], widths[i] * 0.72, 420) : tallest;
+      panel.resize(Math.floor(widths[i]), Math.floor(narrow && heights[i] < Infinity ? Math.min(heights[i], 420) : height));
+    });
+    this.dirty = true;
+  }
+
+  /** Give captions in one row the same height, so that the plots stand on one line. */
+  level(narrow) {
+    const captions = this.panels.map((panel) => panel.element.querySelector("figcaption"));
+    captions.forEach((caption) => (caption.style.height = ""));
+    if (narrow) return;
+    const tallest = Math.max(...captions.map((caption) => caption.offsetHeight));
+    captions.forEach((caption) => (caption.style.height = `${tallest}px`));
+  }
+
+  /** Height for the panels so that the transport and the numbers stay on the screen. */
+  room() {
+    const captions = Math.max(0, ...this.panels.map((p) => p.element.querySelector("figcaption").offsetHeight));
+    const under = this.transport.element.offsetHeight + this.readouts.offsetHeight + this.tools.offsetHeight;
+    const scroller = this.root.closest('[data-testid="stMain"]');
+    const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop || 0);
+    const most = this.spec.present ? 1600 : 620;
+    return Math.max(200, Math.min(most, window.innerHeight - top - captions - under - 34));
+  }
+
+  restyle() {
+    if (!this.spec) return;
+    this.theme = theme(this.root);
+    this.panels.forEach((panel) => panel.dress());
+    this.dirty = true;
+    this.layout();
+  }
+
+  /** Offer to draw in a panel, with what one needs to finish, mend or leave. */
+  offer(panel) {
+    const kinds = { points: [Points, "Draw your own data"], picture: [Picture, "Draw your own picture"] };
+    const [Kind, title] = kinds[panel.spec.draw];
+    const start = this.textButton(`✎ ${title}`, () => {
+      this.pencil = new Kind(panel);
+      panel.canvas.style.touchAction = "none";
+      this.tools.replaceChildren(...this.drawingTools(panel));
+      this.layout();
+    });
+    this.tools.append(start);
+  }
+
+  drawingTools(panel) {
+    const leave = () => {
+      this.pencil = null;
+      panel.canvas.style.touchAction = "";
+      this.tools.replaceChildren();
+      this.panels.filter((p) => p.spec.draw).forEach((p) => this.offer(p));
+      this.layout();
+    };
+    const use = this.textButton("Use it", () => {
+      this.tell(this.pencil.event());
+      leave();
+    });
+    use.className = "primary";
+    const again = (act) => () => {
+      this.pencil[act]();
+      this.dirty = true;
+    };
+    return [use, this.textButton("Undo", again("undo")), this.textButton("Clear", again("clear")), this.textButton("Cancel", leave)];
+  }
+
+  textButton(text, act) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  save(kind) {
+    const name = `livesheet-${this.spec.view}-${Math.round(this.cursor)}`;
+    if (kind === "SVG") {
+      const text = svgOf(this.panels, this.cursor, this.theme.background);
+      download(new Blob([text], { type: "image/svg+xml" }), `${name}.svg`);
+    } else this.composed().toBlob((blob) => download(blob, `${name}.png`));
+  }
+
+  composed() {
+    const k = this.panels[0].sharp;
+    const sheet = document.createElement("canvas");
+    sheet.width = this.panels.reduce((sum, p) => sum + p.width + 12, 0) * k;
+    sheet.height = (Math.max(...this.panels.map((p) => p.height)) + 30) * k;
+    const g = sheet.getContext("2d");
+    g.fillStyle = this.theme.background;
+    g.fillRect(0, 0, sheet.width, sheet.height);
+    let x = 0;
+    this.panels.forEach((panel) => {
+      g.fillStyle = this.theme.ink;
+      g.font = `600 ${15 * k}px ${this.theme.font}`;
+      g.fillText(panel.spec.title, (x + panel.left) * k, 19 * k);
+      g.drawImage(panel.canvas, x * k, 28 * k);
+      x += panel.width + 12;
+    });
+    return sheet;
+  }
+}
+
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+const stages = new WeakMap();
+
+export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
+  const root = parentElement.querySelector(".stage");
+  let stage = stages.get(root);
+  if (!stage) {
+    stage = new Stage(root);
+    stages.set(root, stage);
+    root.stage = stage;
+  }
+  if (data instanceof Uint8Array && data !== stage.latest) {
+    stage.latest = data;
+    stage.receive(data, { setStateValue, setTriggerValue });
+  }
+  stage.restyle();
+  return () => stage.close();
+}

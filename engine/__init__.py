@@ -1,0 +1,1 @@
+"""What is true: runs, claims and figures, usable without a screen."""

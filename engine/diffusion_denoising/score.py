@@ -1,0 +1,152 @@
+"""A denoising autoencoder learns the score: what it moves a noisy point by, over the noise variance, is grad log p."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.points import SETS, Mixture, check_code, mixture
+from engine.device import DEVICE, generator
+from engine.diffusion_denoising.langevin import arrow, half_width, lattice
+from engine.diffusion_denoising.model import PREDICTION_TYPES, Denoise, Denoiser, init, network, score
+from engine.knob import knob
+
+CHUNK, BATCH, RATE = 10, 256, 1e-2  # training steps a frame, points a step, step size of Adam at the start
+GRID, ARROWS, SHOWN, HELD = 48, 20, 600, 1024  # places of the fields, of the arrows; points drawn; points held out
+OUTPUTS = {
+    "sample": "the clean point",
+    "v_prediction": "a correction, with a skip",
+    "epsilon": "the noise",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one denoising autoencoder."""
+
+    data: str = knob(
+        "moons",
+        "data",
+        choices={name: name.replace("_", " ") for name in SETS} | {"yours": "your own points"},
+    )
+    sigma: float = knob(0.3, "noise", 0.05, 3.0, symbol=r"\sigma", log=True)
+    train_steps: int = knob(800, "training steps", 50, 3000, log=True)
+    width: int = knob(64, "width", 8, 128, log=True, help="units in each of the three hidden layers")
+    prediction_type: str = knob("v_prediction", "the network says", choices=OUTPUTS)
+    seed: int = knob(0, "seed", 0, 999)
+    points: str = knob("", "your points", text=check_code)
+
+
+class Frame(NamedTuple):
+    """The autoencoder r after some training steps. Every error is measured against the exact score."""
+
+    step: int
+    half: float  # the picture is [-half, half] squared
+    data: np.ndarray  # (600, 2) clean points
+    noisy: np.ndarray  # (600, 2) the same with noise
+    density: np.ndarray  # (48, 48) of the noisy points over its peak; rows from low to high y
+    learned: np.ndarray  # (400, 4) x, y and (r(x) - x) / sigma, its length compressed
+    exact: np.ndarray  # (400, 4) x, y and sigma grad log p_sigma(x), its length compressed
+    error: np.ndarray  # (48, 48) sigma |learned - exact score|
+    loss: float  # E |r(x0 + sigma noise) - x0|^2 per coordinate, on held-out points
+    loss_error: float  # its standard error
+    least: float  # the same loss of the best denoiser E[x0 | x]: no training gets below it
+    gap: float  # E |r - best denoiser|^2 per coordinate: what training can still gain
+    relative_error: float  # of the learned score against grad log p_sigma, in the root mean square over noisy points
+    clean_error: float  # of the learned score against grad log p, in the root mean square over clean points
+    smoothing: float  # the same of the exact grad log p_sigma: what sigma alone costs
+
+
+class Exam(NamedTuple):
+    """Where the autoencoder is looked at and tested, and the exact answers there."""
+
+    p: Mixture
+    sigma: float
+    half: float
+    clean: Tensor  # (1024, 2)
+    noisy: Tensor  # (1024, 2)
+    still: dict[str, np.ndarray | float]  # what is the same in every frame, by its name in Frame
+
+
+def exam(p: Mixture, sigma: float, rng: torch.Generator) -> Exam:
+    """Draw the held-out points and work out what does not depend on the network."""
+    half = half_width(p.noised(1.0, min(sigma, 1.0)))
+    smooth, spots, places = p.noised(1.0, sigma), lattice(half * (1 - 1 / ARROWS), ARROWS), lattice(half, GRID)
+    clean = p.sample(HELD, rng)
+    noisy = clean + sigma * torch.randn(HELD, 2, generator=rng).to(DEVICE)
+    height = smooth.log_density(places)
+    best = p.denoise(noisy, sigma)
+    still = {
+        "half": half,
+        "data": clean[:SHOWN].cpu().numpy().copy(),
+        "noisy": noisy[:SHOWN].cpu().numpy().copy(),
+        "density": (height - height.max()).exp().reshape(GRID, GRID).cpu().numpy(),
+        "exact": arrow(spots, sigma * smooth.score(spots), 2 * half / ARROWS).cpu().numpy(),
+        "least": float((best - clean).square().mean()),
+        "smoothing": relative(smooth.score(clean), p.score(clean)),
+    }
+    return Exam(p, sigma, half, clean, noisy, still)
+
+
+def relative(guess: Tensor, truth: Tensor) -> float:
+    """Root mean square error of (n, 2) vectors over the root mean square length of the true ones."""
+    return float(((guess - truth).square().sum() / truth.square().sum()).sqrt())
+
+
+@torch.no_grad()
+def examine(denoise: Denoise, of: Exam, step: int) -> Frame:
+    """How an autoencoder does after so many training steps."""
+    spots, places = lattice(of.half * (1 - 1 / ARROWS), ARROWS), lattice(of.half, GRID)
+    smooth, sigma = of.p.noised(1.0, of.sigma), of.sigma
+    parts = [spots, places, of.noisy, of.clean]
+    found = score(denoise, torch.cat(parts), sigma).split([len(part) for part in parts])
+    missed = (of.noisy + sigma**2 * found[2] - of.clean).square().mean(1).double()
+    best = of.p.denoise(of.noisy, sigma)
+    error = sigma * (found[1] - smooth.score(places)).norm(dim=1)
+    return Frame(
+        step=step,
+        learned=arrow(spots, sigma * found[0], 2 * of.half / ARROWS).cpu().numpy(),
+        error=error.reshape(GRID, GRID).cpu().numpy(),
+        loss=float(missed.mean()),
+        loss_error=float(missed.std()) / math.sqrt(HELD),
+        gap=float((of.noisy + sigma**2 * found[2] - best).square().mean()),
+        relative_error=relative(found[2], smooth.score(of.noisy)),
+        clean_error=relative(found[3], of.p.score(of.clean)),
+        **of.still,
+    )
+
+
+def train(cfg: Config, p: Mixture, rng: torch.Generator) -> Iterator[Denoiser]:
+    """The autoencoder before training and after every 10 steps, each with the running average of its weights.
+
+    It minimises E |r(x0 + sigma noise) - x0|^2 with Adam and a cosine step size (Vincent et al., 2010).
+    """
+    net = network(cfg.width)
+    weights = init(net, rng).to(DEVICE).requires_grad_(True)
+    average = weights.detach().clone()
+    rule = torch.optim.Adam([weights], RATE, fused=DEVICE.type != "mps")
+    yield Denoiser(average.clone(), cfg.prediction_type, net)
+    for step in range(1, cfg.train_steps + 1):
+        rule.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / cfg.train_steps)) / 2
+        x0 = p.sample(BATCH, rng)
+        noise = torch.randn(BATCH, 2, generator=rng).to(DEVICE)
+        denoiser = Denoiser(weights, cfg.prediction_type, net)
+        loss = (denoiser(x0 + cfg.sigma * noise, cfg.sigma) - x0).square().mean()
+        rule.zero_grad()
+        loss.backward()
+        rule.step()
+        average.lerp_(weights.detach(), max(0.02, 1 / (step + 1)))
+        if step % CHUNK == 0 or step == cfg.train_steps:
+            yield Denoiser(average.clone(), cfg.prediction_type, net)
+
+
+def run(cfg: Config) -> Iterator[Frame]:
+    """A denoising autoencoder in training, beside the exact score. Raises ValueError for an empty drawing."""
+    p, rng = mixture(cfg.data, cfg.points), generator(cfg.seed)
+    test = exam(p, cfg.sigma, rng)
+    for chunk, denoiser in enumerate(train(cfg, p, rng)):
+        yield examine(denoiser, test, min(chunk * CHUNK, cfg.train_steps))

@@ -1,0 +1,41 @@
+"""One visual language: what every colour means, what a moving picture is made of, and how a page is put together."""
+
+from engine.figures.palette import ROLES, Role, colour
+from engine.figures.panel import (
+    Axis,
+    Layer,
+    Panel,
+    arrows,
+    cloud,
+    contours,
+    curve,
+    field,
+    images,
+    marks,
+    path,
+)
+from engine.figures.still import chart, to_plotly
+from engine.figures.view import Readout, Scene, View, find
+
+__all__ = [
+    "ROLES",
+    "Axis",
+    "Layer",
+    "Panel",
+    "Readout",
+    "Role",
+    "Scene",
+    "View",
+    "arrows",
+    "chart",
+    "cloud",
+    "colour",
+    "contours",
+    "curve",
+    "field",
+    "find",
+    "images",
+    "marks",
+    "path",
+    "to_plotly",
+]

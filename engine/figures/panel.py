@@ -1,0 +1,133 @@
+"""What a picture that moves is made of: named layers over fixed axes, pure data from frames."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field as _field
+from typing import Any
+
+import numpy as np
+
+Source = Callable[[Any], np.ndarray] | np.ndarray  # from a frame, or the same in every frame
+
+SHAPES = {
+    "cloud": "(n, 2), or (n, 3) with a class in the third column",
+    "field": "(h, w), the first row at the bottom",
+    "contours": "(h, w), the first row at the bottom",
+    "arrows": "(n, 4): x, y, dx, dy",
+    "path": "(m, 2) or (k, m, 2)",
+    "curve": "(2,): x, y; or (4,): x, y, low, high",
+    "images": "(k, h, w) in 0..1",
+    "marks": "(k, 2)",
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A fixed range with its label and unit."""
+
+    label: str
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One kind of mark with a name for the legend and a role for its colour."""
+
+    kind: str
+    name: str
+    role: str
+    of: Source
+    style: dict[str, Any] = _field(default_factory=dict)
+
+    @property
+    def static(self) -> bool:
+        """Whether the layer is the same in every frame."""
+        return not callable(self.of)
+
+    def values(self, frame: Any = None) -> np.ndarray:
+        """The layer's numbers in `frame`, checked: float32 in the shape of its kind."""
+        found = np.asarray(self.of(frame) if callable(self.of) else self.of, dtype=np.float32)
+        if not _fits(self.kind, found.shape):
+            raise ValueError(f"layer “{self.name}” has shape {found.shape}; a {self.kind} has {SHAPES[self.kind]}")
+        return np.ascontiguousarray(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Layers over two axes. `equal`: one unit is as long on both. `draw`: what a visitor may draw here."""
+
+    title: str
+    layers: tuple[Layer, ...]
+    x: Axis = Axis("", 0, 1)
+    y: Axis = Axis("", 0, 1)
+    equal: bool = False
+    weight: float = 1.0  # width against the other panels of the row
+    draw: str = ""  # "points" or "picture"
+    name: str = ""
+    axes: bool = True
+    alt: str = ""  # what a reader of the screen hears
+
+    @property
+    def curves(self) -> bool:
+        """Whether the panel is a chart of curves, which two runs can share."""
+        return any(layer.kind == "curve" for layer in self.layers)
+
+
+def _fits(kind: str, shape: tuple[int, ...]) -> bool:
+    rank = len(shape)
+    return {
+        "cloud": rank == 2 and shape[-1] in (2, 3),
+        "field": rank == 2,
+        "contours": rank == 2,
+        "arrows": rank == 2 and shape[-1] == 4,
+        "path": rank in (2, 3) and shape[-1] == 2,
+        "curve": shape in ((2,), (4,)),
+        "images": rank == 3,
+        "marks": rank == 2 and shape[-1] == 2,
+    }[kind]
+
+
+def cloud(name: str, role: str, of: Source, *, size: float = 4, opacity: float = 0.7, hollow: bool = False) -> Layer:
+    """Points. A third column colours them by class."""
+    return Layer("cloud", name, role, of, dict(size=size, opacity=opacity, hollow=hollow))
+
+
+def field(name: str, role: str, of: Source, *, low: float = 0.0, high: float = 1.0, colours: str = "tint") -> Layer:
+    """A number at every place of the panel: `colours` is tint (of the role), heat or diverging."""
+    return Layer("field", name, role, of, dict(low=low, high=high, colours=colours))
+
+
+def arrows(name: str, role: str, of: Source, *, scale: float = 1.0) -> Layer:
+    """A vector at each of n places, in the units of the axes times `scale`."""
+    return Layer("arrows", name, role, of, dict(scale=scale))
+
+
+def contours(name: str, role: str, of: Source, *, levels: tuple[float, ...]) -> Layer:
+    """Lines of equal height at `levels`."""
+    return Layer("contours", name, role, of, dict(levels=list(levels)))
+
+
+def path(
+    name: str, role: str, of: Source, *, width: float = 2, dash: str = "", opacity: float = 1, head: bool = False
+) -> Layer:
+    """One or several lines through places; `head` marks their ends."""
+    return Layer("path", name, role, of, dict(width=width, dash=dash, opacity=opacity, head=head))
+
+
+def curve(name: str, role: str, of: Source, *, dash: str = "", width: float = 2) -> Layer:
+    """One point a frame, joined over the frames; with a band when low and high are given."""
+    return Layer("curve", name, role, of, dict(width=width, dash=dash))
+
+
+def images(name: str, role: str, of: Source, *, columns: int, captions: tuple[str, ...] = ()) -> Layer:
+    """Grey pictures in a grid, crisp."""
+    return Layer("images", name, role, of, dict(columns=columns, captions=list(captions)))
+
+
+def marks(
+    name: str, role: str, of: Source, *, labels: tuple[str, ...] = (), drag: tuple[str, ...] = (), line: str = ""
+) -> Layer:
+    """A few named places. `drag` names the two knobs that dragging turns; `line` "x" or "y" rules a line there."""
+    return Layer("marks", name, role, of, dict(labels=list(labels), drag=list(drag), line=line))

@@ -1,0 +1,159 @@
+"""Panels and frames as bytes for the stage: a length, a JSON header, then the numbers."""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from engine.figures.palette import ROLES
+from engine.figures.panel import Layer, Panel
+from engine.figures.view import Readout
+
+MESSAGE = 3 << 20  # bytes of frames in one message, about
+
+
+@dataclass(frozen=True)
+class Track:
+    """One run on the stage: its tape's name, its panels and how its numbers are read."""
+
+    tape: str
+    panels: Sequence[Panel]
+    readouts: Sequence[Readout]
+
+    @cached_property
+    def moving(self) -> list[Layer]:
+        """The layers that change from frame to frame, in the order of their slots."""
+        return [layer for panel in self.panels for layer in panel.layers if not layer.static]
+
+    def arrays(self, frame: Any) -> list[np.ndarray]:
+        """Every moving layer's numbers in `frame`, then the read-outs: (r, 2) value and error."""
+        return [_packed(layer, frame) for layer in self.moving] + [_numbers(self.readouts, frame)]
+
+
+def encode(
+    tracks: Sequence[Track],
+    frames: Sequence[tuple[int, Sequence[Any], bool, str]],
+    look: dict[str, Any],
+    with_spec: bool,
+) -> bytes:
+    """One message: per track (first frame number, frames, whether the run has ended, why it failed).
+
+    `look` holds what else the stage should know (view, fps, cursor, hold, present).
+    """
+    arrays: list[np.ndarray] = []
+    header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look)}
+    if with_spec:
+        header["spec"] = spec(tracks, look, arrays)
+    for track, (start, some, done, failure) in zip(tracks, frames, strict=True):
+        sent, room = [], MESSAGE
+        for frame in some:
+            if room <= 0:
+                break
+            found = track.arrays(frame)
+            room -= sum(a.nbytes for a in found)
+            sent.append(list(range(len(arrays), len(arrays) + len(found))))
+            arrays += found
+        entry = {"tape": track.tape, "start": start, "frames": sent, "done": done and len(sent) == len(some)}
+        header["tracks"].append(entry | {"failure": failure})
+    header["arrays"] = [["b" if a.dtype == np.uint8 else "f", *a.shape] for a in arrays]
+    return _joined(header, arrays)
+
+
+def decode(message: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The header and arrays of a message: what the browser does, for tests and for the curious."""
+    (size,) = struct.unpack_from("<I", message)
+    header = json.loads(message[4 : 4 + size])
+    at, arrays = 4 + size + (-size % 4), []
+    for kind, *shape in header["arrays"]:
+        dtype = np.dtype(np.uint8 if kind == "b" else "<f4")
+        count = int(np.prod(shape, dtype=int))
+        arrays.append(np.frombuffer(message, dtype, count, at).reshape(shape))
+        at += count * dtype.itemsize + (-count * dtype.itemsize % 4)
+    return header, arrays
+
+
+def identity(tracks: Sequence[Track], look: dict[str, Any]) -> str:
+    """A name for this picture: the same tapes, panels and look give the same name."""
+    shape = [(t.tape, [(p.title, len(p.layers)) for p in t.panels]) for t in tracks]
+    steady = sorted((name, value) for name, value in look.items() if name != "cursor")
+    return blake2b(repr((shape, steady)).encode(), digest_size=8).hexdigest()
+
+
+def spec(tracks: Sequence[Track], look: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
+    """What the stage must know to draw: panels, palette, read-outs. Static numbers are appended to `arrays`."""
+    statics: list[int] = []
+    panels = [_panel(tracks, t, p, arrays, statics) for t, p in _stands(tracks)]
+    readouts = [
+        {"label": r.label, "trust": r.trust, "digits": r.digits, "percent": r.percent, "help": r.help}
+        for r in tracks[0].readouts
+    ]
+    roles = {name: role._asdict() for name, role in ROLES.items()}
+    shared = {"panels": panels, "readouts": readouts, "roles": roles, "statics": statics}
+    return shared | {"slots": len(tracks[0].moving), "id": identity(tracks, look)} | look
+
+
+def _stands(tracks: Sequence[Track]) -> list[tuple[int, Panel]]:
+    """Which panels stand in the row, each with the number of its track: two runs share charts of curves."""
+    now = tracks[0].panels
+    if len(tracks) == 1:
+        return [(0, panel) for panel in now]
+    places = [(i, p) for i, p in enumerate(now) if not p.curves][:1]
+    charts = [(0, p) for p in now if p.curves][:1]
+    pair = [(t, replace(tracks[t].panels[i], title=f"{'BA'[t]} · {p.title}")) for i, p in places for t in (1, 0)]
+    return pair + charts
+
+
+def _panel(
+    tracks: Sequence[Track], track: int, panel: Panel, arrays: list[np.ndarray], statics: list[int]
+) -> dict[str, Any]:
+    both = range(len(tracks)) if panel.curves and len(tracks) > 1 else (track,)
+    layers: list[dict[str, Any]] = []
+    for t in both:
+        twin = next((p for p in tracks[t].panels if p.name == panel.name and panel.title.endswith(p.title)), None)
+        for layer in (twin or panel).layers:
+            layers.append(_layer(tracks[t], t, layer, arrays, statics, shared=len(both) > 1))
+    axes = {side: {"label": a.label, "low": a.low, "high": a.high, "log": a.log} for side, a in _axes(panel)}
+    rest = {"title": panel.title, "equal": panel.equal, "weight": panel.weight, "draw": panel.draw}
+    return rest | axes | {"axes": panel.axes, "alt": panel.alt, "curves": panel.curves, "layers": layers}
+
+
+def _axes(panel: Panel):
+    return ("x", panel.x), ("y", panel.y)
+
+
+def _layer(
+    track: Track, number: int, layer: Layer, arrays: list[np.ndarray], statics: list[int], shared: bool
+) -> dict[str, Any]:
+    name = f"{layer.name} ({'BA'[number]})" if shared and layer.name else layer.name
+    entry = {"kind": layer.kind, "name": name, "role": layer.role, "style": layer.style, "track": number}
+    if not layer.static:
+        return entry | {"slot": next(i for i, one in enumerate(track.moving) if one is layer), "fixed": -1}
+    statics.append(len(arrays))
+    arrays.append(_packed(layer, None))
+    return entry | {"slot": -1, "fixed": len(statics) - 1}
+
+
+def _packed(layer: Layer, frame: Any) -> np.ndarray:
+    values = layer.values(frame)
+    if layer.kind != "images":
+        return values
+    return np.ascontiguousarray((np.clip(np.nan_to_num(values), 0, 1) * 255).round().astype(np.uint8))
+
+
+def _numbers(readouts: Sequence[Readout], frame: Any) -> np.ndarray:
+    rows = [(float(r.of(frame)), float(r.error(frame)) if r.error else np.nan) for r in readouts]
+    return np.array(rows, np.float32).reshape(len(rows), 2)
+
+
+def _joined(header: dict[str, Any], arrays: Sequence[np.ndarray]) -> bytes:
+    text = json.dumps(header, separators=(",", ":")).encode()
+    parts = [struct.pack("<I", len(text)), text, b"\0" * (-len(text) % 4)]
+    for array in arrays:
+        raw = array.tobytes()
+        parts += [raw, b"\0" * (-len(raw) % 4)]
+    return b"".join(parts)

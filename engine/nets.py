@@ -1,0 +1,70 @@
+"""The small networks, as pure functions of one flat weight vector."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log, pi, prod, sqrt
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+
+@dataclass(frozen=True)
+class ResidualMLP:
+    """A residual perceptron with SiLU units, conditioned by adding a linear map of `condition` in every layer.
+
+    h = W x;  h += silu(W_i h + b_i + V_i c) for each of `depth` layers;  y = U h + u.
+    All weights are one vector, so an optimiser, a moving average or a copy is one operation on one tensor.
+    """
+
+    inputs: int
+    outputs: int
+    width: int = 128
+    depth: int = 3
+    condition: int = 0  # features of the condition c; 0 for none
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shape of each weight, in the order of the flat vector."""
+        w, layers = self.width, self.depth
+        shapes: list[tuple[int, ...]] = [(self.inputs, w), (w,), (w, self.outputs), (self.outputs,)]
+        shapes += [(self.condition, layers * w)] if self.condition else []
+        return shapes + [(w, w), (w,)] * layers
+
+    @property
+    def size(self) -> int:
+        """Length of the flat weight vector."""
+        return sum(map(prod, self.shapes))
+
+    def init(self, generator: torch.Generator) -> Tensor:
+        """Fresh weights (size,) on the CPU: variance 1/fan-in, biases and the last layer zero."""
+        parts = [self._draw(shape, generator) for shape in self.shapes]
+        parts[2].zero_()
+        return torch.cat([part.flatten() for part in parts])
+
+    def _draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        if len(shape) == 1:
+            return torch.zeros(shape)
+        return torch.randn(shape, generator=generator) / sqrt(shape[0])
+
+    def __call__(self, weights: Tensor, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """weights: (size,), x: (n, inputs), c: (n, condition) or (1, condition) -> (n, outputs)."""
+        parts = weights.split([prod(shape) for shape in self.shapes])
+        first, bias, last, offset, *rest = (p.view(s) for p, s in zip(parts, self.shapes, strict=True))
+        shifts = (c @ rest.pop(0)).split(self.width, 1) if self.condition and c is not None else [0.0] * self.depth
+        h = torch.addmm(bias, x, first)
+        for i, shift in enumerate(shifts):
+            h = h + silu(torch.addmm(rest[2 * i + 1], h, rest[2 * i]) + shift)
+        return torch.addmm(offset, h, last)
+
+
+def fourier(x: Tensor, frequencies: Tensor) -> Tensor:
+    """x: (n, d), frequencies: (d, f) in radians per unit -> (n, d + 2f): x, sines, cosines (Tancik et al. 2020)."""
+    angles = x @ frequencies
+    return torch.cat([x, angles.sin(), angles.cos()], 1)
+
+
+def octaves(count: int, longest: float, shortest: float) -> Tensor:
+    """Frequencies (1, count) for `fourier` on one number: wavelengths evenly spaced in the logarithm."""
+    waves = torch.linspace(log(longest), log(shortest), count).exp()
+    return (2 * pi / waves)[None]

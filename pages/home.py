@@ -1,0 +1,5 @@
+"""The map of topics."""
+
+import streamlit as st
+
+st.title("Livesheet")

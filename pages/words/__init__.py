@@ -1,0 +1,1 @@
+"""The words of a page, by what they are about."""

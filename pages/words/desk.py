@@ -1,0 +1,101 @@
+"""What a page remembers for one visitor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+from engine import link
+from engine.figures.view import Scene, View, find
+from engine.knob import knobs, tidy
+from pages.words.frame import enter, hall
+
+UNDO = 100  # how many changes can be undone
+
+
+@dataclass
+class Desk:
+    """The state of each of a topic's views, where the visitor has been, and what their browser holds."""
+
+    topic: str
+    views: Sequence[View]
+    scenes: Sequence[Scene]
+    state: link.State
+    notes: list[str] = field(default_factory=list)  # what was wrong with the link, or with what was brought
+    others: dict[str, Any] = field(default_factory=dict)  # view -> the Config it was left with
+    past: list[link.State] = field(default_factory=list)
+    words: dict[str, str] | None = None  # the link as last written
+    have: dict[str, int] = field(default_factory=dict)  # tape -> how many of its frames the browser holds
+    held: str = ""  # the picture that the browser holds
+    pulled: bool = False  # whether this run answers a request for frames
+
+    @property
+    def view(self) -> View:
+        """The view that is shown."""
+        found = find(self.views, self.state.view)
+        assert found, self.state.view
+        return found
+
+    def key(self, name: str) -> str:
+        """The widget key of a knob of the current view."""
+        return f"{self.topic}.{self.state.view}.{name}"
+
+    def go(self, **changes: Any) -> None:
+        """Change the state by a visitor's act, so that it can be undone; the widgets follow."""
+        self.remember()
+        self.notes = []
+        self.become(replace(self.state, **changes))
+
+    def turn(self, **settings: Any) -> None:
+        """Turn some knobs of the current view."""
+        named = {f.name: getattr(self.state.cfg, f.name) for f, _ in knobs(self.view.config)}
+        self.go(cfg=tidy(self.view.config, named | settings), frame=None)
+
+    def switch(self, name: str) -> None:
+        """Show another view, as it was left."""
+        view = find(self.views, name)
+        if view and name != self.state.view:
+            self.go(view=name, cfg=self.others.get(name, view.config()), frame=None, pinned=None)
+
+    def undo(self) -> None:
+        """Back to the state before the last change."""
+        if self.past:
+            self.become(self.past.pop())
+
+    def remember(self) -> None:
+        """Note where the visitor is before they move on."""
+        self.past = [*self.past[-UNDO + 1 :], self.state]
+        self.others[self.state.view] = self.state.cfg
+
+    def become(self, state: link.State) -> None:
+        """Take a state on and set the widgets to it."""
+        self.state = state
+        for f, _ in knobs(state.cfg):
+            st.session_state[self.key(f.name)] = getattr(state.cfg, f.name)
+
+    def write_link(self) -> None:
+        """Put the state into the address bar."""
+        words = link.write(self.views, self.scenes, self.state)
+        if words != dict(st.query_params):
+            st.query_params.from_dict(words)
+        self.words = words
+
+
+def opening(topic: str, views: Sequence[View], scenes: Sequence[Scene]) -> Desk:
+    """Begin a page: find the visitor's desk, and read the link where it says something new."""
+    enter()
+    words = dict(st.query_params)
+    desk: Desk | None = st.session_state.get(topic)
+    if desk is None or (words and words != desk.words):
+        state, notes = link.read(views, scenes, words)
+        desk = desk or Desk(topic, views, scenes, state)
+        desk.notes = notes
+        desk.become(state)
+        st.session_state[topic] = desk
+    desk.views, desk.scenes = views, scenes
+    if desk.state.present:
+        hall()
+    for note in desk.notes:
+        st.warning(note, icon=":material/info:")
+    return desk

@@ -1,0 +1,119 @@
+"""Knobs, scenes and the page's own tools, made from what the engine declares."""
+
+from collections.abc import Callable
+from dataclasses import Field, replace
+from math import floor, log10
+from typing import Any
+
+import streamlit as st
+
+from engine import link
+from engine.figures.view import Scene
+from engine.knob import Knob, knobs, tidy
+from pages.words.desk import Desk
+
+SEEDS = 1000
+
+
+def headline(desk: Desk) -> None:
+    """The question, and the tools that every page has."""
+    pinned, present = desk.state.pinned is not None, desk.state.present
+    pin = "Let go of the pinned run" if pinned else "Pin this run as A; what you change next is B beside it"
+    with st.container(horizontal=True, vertical_alignment="center", key="headline"):
+        st.title(desk.view.title, anchor=False)
+        _tool("u", "undo", "Undo the last change", desk.undo, off=not desk.past)
+        _tool("d", "restart_alt", "Back to the defaults", lambda: desk.go(cfg=desk.view.config(), frame=None))
+        _tool("s", "casino", "A new seed", lambda: desk.turn(seed=(desk.state.cfg.seed + 1) % SEEDS))
+        _tool("a", "keep_off" if pinned else "keep", pin, lambda: desk.go(pinned=None if pinned else desk.state.cfg))
+        _tool("p", "close_fullscreen" if present else "present_to_all", "Presenter's mode",
+              lambda: desk.go(present=not present))  # fmt: skip
+
+
+def _tool(key: str, icon: str, help: str, act: Callable[[], None], off: bool = False) -> None:
+    help = f"{help} ({key.upper()})"
+    st.button(f":material/{icon}:", key=f"hotkey_{key}", help=help, on_click=act, type="tertiary", disabled=off)
+
+
+def scenes(desk: Desk) -> None:
+    """The views of the topic, and the scenes of this one: each a claim that one can see."""
+    key = f"{desk.topic}.view"
+    st.session_state[key] = desk.state.view
+    with st.container(horizontal=True, vertical_alignment="center", key="views"):
+        st.segmented_control(
+            "View", [view.name for view in desk.views], key=key, format_func=str.capitalize, required=True,
+            label_visibility="collapsed", on_change=lambda: desk.switch(st.session_state[key]),
+        )  # fmt: skip
+    now = link.matching(desk.scenes, desk.views, desk.state)
+    mine = [scene for scene in desk.scenes if scene.view == desk.state.view]
+    with st.container(horizontal=True, key="scenes"):
+        for i, scene in enumerate(mine[:9], 1):
+            _scene(desk, i, scene, scene is now)
+
+
+def _scene(desk: Desk, number: int, scene: Scene, chosen: bool) -> None:
+    config = desk.view.config
+    st.button(
+        scene.title, key=f"hotkey_{number}", type="primary" if chosen else "secondary", help=f"{scene.says} ({number})",
+        on_click=lambda: desk.go(cfg=tidy(config, scene.settings), frame=None),
+    )  # fmt: skip
+
+
+def controls(desk: Desk) -> Any:
+    """One widget a knob, the rarer ones folded; turning one changes the link."""
+    shown = [(f, k) for f, k in knobs(desk.view.config) if not k.text]
+    typed = bool(st.session_state.get("typed", False))
+    values = {f.name: _widget(desk, f, k, typed) for f, k in shown if not k.folded}
+    with st.expander("More", icon=":material/tune:"):
+        values |= {f.name: _widget(desk, f, k, typed) for f, k in shown if k.folded}
+        st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders")
+    kept = {f.name: getattr(desk.state.cfg, f.name) for f, k in knobs(desk.view.config) if k.text}
+    cfg = tidy(desk.view.config, values | kept)
+    if cfg != desk.state.cfg:
+        desk.remember()
+        desk.notes = []
+        desk.state = replace(desk.state, cfg=cfg, frame=None)
+    desk.write_link()
+    return cfg
+
+
+def _widget(desk: Desk, f: Field, k: Knob, typed: bool) -> Any:
+    key, now = desk.key(f.name), getattr(desk.state.cfg, f.name)
+    st.session_state.setdefault(key, now)
+    shared: dict[str, Any] = {"label": k.caption, "key": key, "help": k.help or None}
+    if isinstance(f.default, bool):
+        return st.toggle(**shared)
+    if k.choices is not None:
+        return st.selectbox(options=list(k.choices), format_func=k.choices.__getitem__, **shared)
+    return (_typed if typed else _slid)(f, k, now, shared)
+
+
+def _typed(f: Field, k: Knob, now: Any, shared: dict[str, Any]) -> Any:
+    whole = isinstance(f.default, int)
+    low, high, step = _range(f, k)
+    return st.number_input(min_value=low, max_value=high, step=step, format=None if whole else "%g", **shared)
+
+
+def _slid(f: Field, k: Knob, now: Any, shared: dict[str, Any]) -> Any:
+    if k.log:
+        stops = k.stops(now, f.default)
+        whole = isinstance(f.default, int)
+        return st.select_slider(
+            options=sorted({round(s) for s in stops}) if whole else stops,
+            format_func=lambda value: f"{value:g}",
+            **shared,
+        )
+    low, high, step = _range(f, k)
+    return st.slider(min_value=low, max_value=high, step=step, **shared)
+
+
+def _range(f: Field, k: Knob) -> tuple[Any, Any, Any]:
+    assert k.low is not None and k.high is not None
+    kind = int if isinstance(f.default, int) else float
+    return kind(k.low), kind(k.high), kind(k.step or (1 if kind is int else _fine(k.high - k.low)))
+
+
+def _fine(span: float) -> float:
+    """A round step that leaves between 100 and 250 places in `span`."""
+    raw = span / 200
+    power = 10.0 ** floor(log10(raw))
+    return next(n * power for n in (1, 2, 5, 10) if n * power >= raw)

@@ -1,0 +1,120 @@
+"""The stage: the browser asks for frames while it wants them, and only then is anything computed."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import streamlit as st
+
+from engine.figures.wire import Track, encode, identity
+from engine.knob import spell
+from engine.tape import Tape, record
+from pages.words.desk import Desk
+from pages.words.frame import ASSETS
+from pages.words.reading import reading
+
+MODULES = ("wire", "paint", "axes", "svg", "layers", "pencil", "panel", "transport", "stage")
+WIND = 0.05  # seconds of computing in answer to one request
+AHEAD = 40  # frames the browser may lag behind before it is served without more computing
+
+
+@cache
+def bundle() -> str:
+    """The stage's JavaScript modules as one, without the imports that join them."""
+    lines = "\n".join((ASSETS / "stage" / f"{name}.js").read_text("utf-8") for name in MODULES).split("\n")
+    own = (line for line in lines if not line.startswith("import "))
+    return "\n".join(line if line.startswith("export default") else line.removeprefix("export ") for line in own)
+
+
+STAGE = st.components.v2.component(
+    "stage",
+    html='<div class="stage"></div>',
+    css=(ASSETS / "stage" / "stage.css").read_text("utf-8"),
+    js=bundle(),
+    isolate_styles=False,
+)
+
+
+def play(desk: Desk) -> None:
+    """Show the run on the stage, and under it what one reads rather than watches."""
+
+    @st.fragment(key=f"{desk.topic}.stage")
+    def screen() -> None:
+        _screen(desk)
+
+    screen()
+    reading(desk)
+
+
+def _screen(desk: Desk) -> None:
+    key = f"{desk.topic}.screen"
+
+    def pulled() -> None:
+        asked = st.session_state[key].get("pull") or {}
+        desk.have, desk.held, desk.pulled = dict(asked.get("have", {})), str(asked.get("id", "")), True
+
+    def rested() -> None:
+        _rest(desk, st.session_state[key].get("cursor") or {})
+
+    def happened() -> None:
+        _event(desk, st.session_state[key].get("event") or {})
+
+    message = _message(desk)
+    STAGE(key=key, data=message, on_pull_change=pulled, on_cursor_change=rested, on_event_change=happened)
+
+
+def _configs(desk: Desk) -> list[Any]:
+    pinned = desk.state.pinned
+    return [desk.state.cfg] if pinned is None or pinned == desk.state.cfg else [desk.state.cfg, pinned]
+
+
+def _name(desk: Desk, cfg: Any) -> str:
+    return f"{desk.topic}/{desk.view.name}?{'&'.join(f'{k}={v}' for k, v in spell(cfg).items())}"
+
+
+def _message(desk: Desk) -> bytes:
+    """What the browser lacks: the frames recorded since the last it holds, and the picture when it is another."""
+    view, configs = desk.view, _configs(desk)
+    tapes = [record(view.run, cfg) for cfg in configs]
+    tracks = [Track(_name(desk, cfg), view.panels(cfg), view.readouts) for cfg in configs]
+    look = {"view": view.name, "fps": view.fps, "hold": view.hold, "present": desk.state.present}
+    name = identity(tracks, look)
+    news = [_news(tape, desk.have.get(track.tape, 0), desk.pulled) for tape, track in zip(tapes, tracks, strict=True)]
+    message = encode(tracks, news, look | {"cursor": desk.state.frame}, with_spec=desk.held != name)
+    desk.held, desk.pulled = name, False
+    desk.have = {track.tape: start + len(frames) for track, (start, frames, _, _) in zip(tracks, news, strict=True)}
+    return message
+
+
+def _news(tape: Tape, have: int, pulled: bool) -> tuple[int, list[Any], bool, str]:
+    failure = ""
+    try:
+        if len(tape.frames) - have < (AHEAD if pulled else 1):
+            tape.wind(WIND if pulled else 0)
+    except Exception as problem:
+        logging.getLogger(__name__).warning("a run stopped", exc_info=problem)
+        failure = f"This run stopped: {problem}"
+    frames = tape.frames[have:]
+    return min(have, len(tape.frames)), frames, tape.done, failure
+
+
+def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
+    """The cursor came to rest: the link and the formula follow."""
+    frame = int(cursor.get("frame", -1))
+    if cursor.get("tape") == _name(desk, desk.state.cfg):
+        desk.state = replace(desk.state, frame=frame if frame >= 0 else None)
+    st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])
+
+
+def _event(desk: Desk, event: Mapping[str, Any]) -> None:
+    """The visitor dragged or drew something."""
+    try:
+        if event.get("type") == "drag":
+            desk.turn(**dict(zip(event["names"], map(float, event["values"]), strict=True)))
+        elif event.get("type") in desk.view.events:
+            desk.turn(**desk.view.events[event["type"]](event))
+    except (ValueError, KeyError, TypeError) as problem:
+        desk.notes = [str(problem)]
+    st.rerun()
