@@ -1,5 +1,9 @@
-"""The map of topics."""
+"""The map of topics and of every statement on the sheet."""
 
-import streamlit as st
+from engine.figures.diffusion_denoising import THUMB
+from pages import cards, foot, sheet, welcome
 
-st.title("Livesheet")
+welcome()
+cards({"diffusion_denoising": THUMB})
+sheet()
+foot()

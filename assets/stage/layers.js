@@ -88,7 +88,8 @@ function crossings(corner, level) {
 }
 
 function arrows(g, panel, layer, { data, shape }) {
-  pen(g, panel, layer, 1.4);
+  pen(g, panel, layer, layer.style.width);
+  g.lineWidth = layer.style.width * (panel.present ? 1.6 : 1);
   g.setLineDash([]);
   g.beginPath();
   for (let i = 0; i < shape[0]; i += 1) {

@@ -22,7 +22,7 @@ class Stage {
     this.pulls = 0;
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.keys = keys(this);
-    document.addEventListener("keydown", this.keys, true);
+    document.addEventListener("keydown", (this.pressed = (e) => this.spec && !this.spec.bare && this.keys(e)), true);
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
@@ -30,7 +30,7 @@ class Stage {
   }
 
   close() {
-    document.removeEventListener("keydown", this.keys, true);
+    document.removeEventListener("keydown", this.pressed, true);
     window.removeEventListener("resize", this.resized);
     this.watch.disconnect();
     this.closed = true;
@@ -89,7 +89,11 @@ class Stage {
     this.notice.className = "notice";
     this.notice.setAttribute("role", "status");
     this.root.classList.toggle("present", !!this.spec.present);
-    this.root.replaceChildren(this.row, this.notice, this.transport.element, this.readouts, this.tools);
+    this.root.classList.toggle("bare", !!this.spec.bare);
+    this.foot = document.createElement("div");
+    this.foot.className = "foot";
+    this.foot.append(this.readouts, this.tools);
+    this.root.replaceChildren(this.row, this.notice, this.transport.element, this.foot);
     this.chips = null;
     this.transport.select.value = String(this.speed);
     this.panels.filter((panel) => panel.spec.draw).forEach((panel) => this.offer(panel));
@@ -192,10 +196,18 @@ class Stage {
     const before = this.cursor;
     this.cursor = Math.min(last, before + elapsed * this.spec.fps * this.speed);
     if (this.cursor !== before) this.dirty = true;
-    if (this.cursor >= last && this.done) {
-      this.playing = false;
-      this.settle();
-    }
+    if (this.cursor < last || !this.done) return;
+    if (this.spec.bare) return this.again(elapsed);
+    this.playing = false;
+    this.settle();
+  }
+
+  /** A thumbnail rests at its end for two seconds, then begins again. */
+  again(elapsed) {
+    this.rested = (this.rested || 0) + elapsed;
+    if (this.rested < 2) return;
+    this.rested = 0;
+    this.cursor = 0;
   }
 
   paint() {
@@ -285,9 +297,10 @@ class Stage {
   /** Height for the panels so that the transport and the numbers stay on the screen. */
   room() {
     const captions = Math.max(0, ...this.panels.map((p) => p.element.querySelector("figcaption").offsetHeight));
-    const under = this.transport.element.offsetHeight + this.readouts.offsetHeight + this.tools.offsetHeight;
+    const under = this.transport.element.offsetHeight + this.foot.offsetHeight;
     const scroller = this.root.closest('[data-testid="stMain"]');
     const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop || 0);
+    if (this.spec.bare) return 220;
     const most = this.spec.present ? 1600 : 620;
     return Math.max(200, Math.min(most, window.innerHeight - top - captions - under - 34));
   }

@@ -13,7 +13,7 @@ from engine.data import strokes
 from engine.device import DEVICE
 
 SIDE = 28  # pixels
-HEIGHT = 0.64  # of a glyph, as a share of the image's, at size 1
+HEIGHT = 0.62  # of a glyph, as a share of the image's, at size 1
 TILE = 64  # cells of the atlas along an edge of one glyph, which spans [-1, 1]
 BEND = 0.09  # how far elastic = 1 moves a stroke, in half-images
 CHUNK = 128 if DEVICE.type == "cpu" else 65_536  # images at a time: what fits the cache
@@ -140,8 +140,8 @@ def _look_up(atlas: Tensor, classes: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Each row's values on its own tile of the atlas, whose tiles lie below each other as one image: (n, 784)."""
     count, inside = len(atlas), 1 - 1 / TILE
     row = torch.add((1 + 2 * classes[:, None]) / count - 1, y.clamp_(-inside, inside), alpha=1 / count)
-    grid = torch.stack([x, row]).permute(1, 2, 0)[None]
-    values = F.grid_sample(atlas.view(1, 1, -1, TILE), grid, padding_mode="border", align_corners=False)
+    grid = torch.stack([x.clamp_(-inside, inside), row]).permute(1, 2, 0)[None]
+    values = F.grid_sample(atlas.view(1, 1, -1, TILE), grid, align_corners=False)
     return values.view_as(x)
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 MOST = 512  # points that are kept
 LARGEST = 200 * 2**20  # bytes of a file
-LONGEST = 4096  # bytes of one of its lines
-CHUNK = 100_000  # rows in memory at a time
+BLOCK = 2**20  # bytes of it that are taken apart at a time
 
 
 def read_csv(data: bytes) -> tuple[np.ndarray, list[str]]:
@@ -26,8 +25,8 @@ def read_csv(data: bytes) -> tuple[np.ndarray, list[str]]:
     data = _text(data)
     layout = _layout(data)
     draw, kept, rows = np.random.default_rng(0), np.empty((0, 4)), 0
-    for chunk in _chunks(data, layout):
-        values = _numbers(chunk, layout)
+    for line, block in _blocks(data, layout):
+        values = _numbers(_cells(block, line, layout), layout)
         keyed = np.column_stack([draw.random(len(values)), rows + np.arange(len(values)), values])
         kept, rows = _smallest(np.concatenate([kept, keyed])), rows + len(values)
     if rows == 0:
@@ -57,27 +56,16 @@ def _text(data: bytes) -> bytes:
     data = data.removeprefix(b"\xef\xbb\xbf")
     data = data.replace(b'"', b"") if b'"' in data else data
     data = data.replace(b"\r", b"\n") if b"\r" in data and b"\n" not in data else data
-    if not data.strip():
+    if not re.search(rb"\S", data):
         raise ValueError("Saw an empty file, expected two numbers on each line.")
-    _check_lengths(data)
     return data
-
-
-def _check_lengths(data: bytes) -> None:
-    start = 0
-    while len(data) - start > LONGEST:
-        end = data.rfind(b"\n", start, start + LONGEST)
-        if end < 0:
-            line = data.count(b"\n", 0, start) + 1
-            raise ValueError(f"Saw more than {LONGEST} characters on line {line}, expected two numbers on each line.")
-        start = end + 1
 
 
 class Layout(NamedTuple):
     """How a file is written."""
 
-    skip: int  # lines above the first row of numbers
-    header: bool
+    start: int  # the byte where the rows of numbers begin
+    line: int  # the number of their first line, counted from 1
     names: list[str]  # of the two columns
     separator: str  # as pandas takes it
     decimal: str
@@ -85,15 +73,19 @@ class Layout(NamedTuple):
 
 def _layout(data: bytes) -> Layout:
     """Read off its first lines how the file is written. Raises ValueError unless it has two columns."""
-    blank = data[: len(data) - len(data.lstrip())].count(b"\n")
-    head = data.lstrip()[: 3 * LONGEST].decode(errors="replace").splitlines()
+    ink = re.search(rb"\S", data)
+    start = data.rfind(b"\n", 0, ink.start() if ink else 0) + 1
+    head = data[start : start + BLOCK].decode(errors="replace").split("\n", 5)[:5]
     separator = next((s for s in ";\t," if s in head[0]), r"\s+")
     cells = [c.strip() or "(no name)" for c in (head[0].split() if separator == r"\s+" else head[0].split(separator))]
     if len(cells) != 2:
         raise ValueError(f"Saw {_columns(cells)}, expected exactly two: the two coordinates of a point.")
-    decimal = "," if separator != "," and "," in "".join(head[:5]) else "."
-    header = not any(_is_number(cell.replace(decimal, ".")) for cell in cells)
-    return Layout(blank + header, header, cells if header else ["1", "2"], separator, decimal)
+    decimal = "," if separator != "," and "," in "".join(head) else "."
+    line = data.count(b"\n", 0, start) + 1
+    if any(_is_number(cell.replace(decimal, ".")) for cell in cells):
+        return Layout(start, line, ["1", "2"], separator, decimal)
+    start = data.find(b"\n", start) + 1 or len(data)
+    return Layout(start, line + 1, cells, separator, decimal)
 
 
 def _columns(cells: list[str]) -> str:
@@ -109,44 +101,57 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _chunks(data: bytes, layout: Layout) -> Iterator[pd.DataFrame]:
-    """The rows, CHUNK at a time; a row's index counts the lines from layout.skip on."""
-    if not data.strip().count(b"\n") and layout.header:
-        return
-    options = {"sep": layout.separator, "decimal": layout.decimal, "skiprows": layout.skip, "chunksize": CHUNK}
-    options |= {"header": None, "names": [0, 1], "index_col": False, "quoting": csv.QUOTE_NONE, "low_memory": False}
-    options |= {"keep_default_na": False, "skip_blank_lines": False, "encoding_errors": "replace"}
+def _blocks(data: bytes, layout: Layout) -> Iterator[tuple[int, bytes]]:
+    """The rows in blocks of whole lines, each with the number of its first line."""
+    start, line = layout.start, layout.line
+    while start < len(data):
+        end = len(data) if len(data) - start <= BLOCK else data.rfind(b"\n", start, start + BLOCK) + 1
+        if end == 0:
+            raise ValueError(f"Saw more than {BLOCK:,} characters on line {line}, expected two numbers on each line.")
+        yield line, data[start:end]
+        start, line = end, line + data.count(b"\n", start, end)
+
+
+def _cells(block: bytes, line: int, layout: Layout) -> pd.DataFrame:
+    """The block's cells, a row's index being its line. A row of zeros put in front says how many to expect."""
+    zeros = b"0" + (b" " if layout.separator == r"\s+" else layout.separator.encode()) + b"0\n"
     try:
-        yield from pd.read_csv(io.BytesIO(data), **options)
+        cells = pd.read_csv(
+            io.BytesIO(zeros + block), sep=layout.separator, decimal=layout.decimal, header=None, names=[0, 1],
+            index_col=False, quoting=csv.QUOTE_NONE, low_memory=False, keep_default_na=False,
+            skip_blank_lines=False, encoding_errors="replace",
+        )  # fmt: skip
     except pd.errors.ParserError as broken:
         found = re.search(r"in line (\d+), saw (\d+)", str(broken))
-        seen = f"{found[2]} cells on line {found[1]}" if found else "lines that cannot be split into cells"
+        seen = f"{found[2]} cells on line {line + int(found[1]) - 2}" if found else f"no rows from line {line} on"
         raise ValueError(f"Saw {seen}, expected two numbers on each line.") from broken
+    cells.index += line - 1
+    return cells.iloc[1:]
 
 
-def _numbers(chunk: pd.DataFrame, layout: Layout) -> np.ndarray:
+def _numbers(cells: pd.DataFrame, layout: Layout) -> np.ndarray:
     """(n, 2) float64, blank lines left out. Raises ValueError at the first cell that is not a finite number."""
-    if all(kind.kind in "iuf" for kind in chunk.dtypes):
-        values = chunk.to_numpy(np.float64)
+    if all(kind.kind in "iuf" for kind in cells.dtypes):
+        values = cells.to_numpy(np.float64)
         if np.isfinite(values).all():
             return values
-    text = chunk.astype(str).apply(lambda column: column.str.strip())
-    text = text[(text != "").any(axis=1)]
-    values = text.apply(lambda c: pd.to_numeric(c.str.replace(layout.decimal, "."), errors="coerce"))
-    values = values.to_numpy(np.float64)
+    text: pd.DataFrame = cells.astype(str).apply(lambda column: column.str.strip())
+    text = text.loc[(text != "").any(axis=1)]
+    numbers = text.apply(lambda c: pd.to_numeric(c.str.replace(layout.decimal, "."), errors="coerce"))
+    values = numbers.to_numpy(np.float64)
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         row, column = wrong[0]
         seen = text.iat[row, column][:40] or "an empty cell"
         raise ValueError(
-            f"Saw {seen} on line {layout.skip + text.index[row] + 1}, column {layout.names[column]}, "
-            "expected a finite number."
+            f"Saw {seen} on line {text.index[row]}, column {layout.names[column]}, expected a finite number."
         )
     return values
 
 
 def _notes(layout: Layout, rows: int) -> list[str]:
-    notes = [f"The first line was read as names: {' and '.join(layout.names)}."] if layout.header else []
+    header = f"The first line was read as names: {' and '.join(layout.names)}."
+    notes = [header] if layout.names != ["1", "2"] else []
     if rows > MOST:
         notes.append(f"Of the file's {rows:,} rows, {MOST} are used: a random choice, always the same.")
     return notes

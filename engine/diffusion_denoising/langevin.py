@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.data.points import SETS, Mixture, check_code, mixture
 from engine.device import DEVICE, generator
+from engine.diffusion_denoising.score import arrow, half_width, lattice
 from engine.distance import Truth
 from engine.knob import knob
 
@@ -133,11 +134,6 @@ def barrier(p: Mixture) -> float:
     return float(height[: ridge + 1].max() - height[ridge])
 
 
-def half_width(p: Mixture) -> float:
-    """Half the side of a square about 0 that holds nearly all of p."""
-    return max(3.0, float((p.centres.abs().amax(1) + 3.5 * p.std).max()))
-
-
 def levels(p: Mixture, annealed: bool) -> list[float]:
     """The smoothing sigmas that the chains follow, falling geometrically to a tenth of the finest detail, then to 0."""
     if not annealed:
@@ -165,18 +161,6 @@ def level(p: Mixture, sigma: float, step_size: float, half: float) -> Level:
     spots = lattice(half * (1 - 1 / ARROWS), ARROWS)
     arrows = arrow(spots, float(smooth.std.max()) * smooth.score(spots), 2 * half / ARROWS)
     return Level(sigma, step_size * variance, smooth.score, density.cpu().numpy(), arrows.cpu().numpy())
-
-
-def lattice(half: float, n: int) -> Tensor:
-    """n by n points of [-half, half] squared, x fastest, low y first: (n n, 2)."""
-    line = torch.linspace(-half, half, n, device=DEVICE)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x.flatten(), y.flatten()], 1)
-
-
-def arrow(at: Tensor, vector: Tensor, longest: float) -> Tensor:
-    """Arrows x, y, dx, dy for (n, 2) vectors without a unit: a length l becomes longest l / (1 + l). -> (n, 4)."""
-    return torch.cat([at, longest * vector / (1 + vector.norm(dim=1, keepdim=True))], 1)
 
 
 def starts(cfg: Config, p: Mixture, half: float, rng: torch.Generator) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor
 
 from engine.data.points import SETS, Mixture, check_code, mixture
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising.langevin import arrow, half_width, lattice
-from engine.diffusion_denoising.model import PREDICTION_TYPES, Denoise, Denoiser, init, network, score
+from engine.diffusion_denoising.model import Denoise, Denoiser, init, network, score
 from engine.knob import knob
 
 CHUNK, BATCH, RATE = 10, 256, 1e-2  # training steps a frame, points a step, step size of Adam at the start
@@ -35,8 +34,8 @@ class Config:
     )
     sigma: float = knob(0.3, "noise", 0.05, 3.0, symbol=r"\sigma", log=True)
     train_steps: int = knob(800, "training steps", 50, 3000, log=True)
-    width: int = knob(64, "width", 8, 128, log=True, help="units in each of the three hidden layers")
-    prediction_type: str = knob("v_prediction", "the network says", choices=OUTPUTS)
+    width: int = knob(64, "width", 8, 96, log=True, help="units in each of the three hidden layers")
+    prediction_type: str = knob("sample", "the network says", choices=OUTPUTS)
     seed: int = knob(0, "seed", 0, 999)
     points: str = knob("", "your points", text=check_code)
 
@@ -61,6 +60,23 @@ class Frame(NamedTuple):
     smoothing: float  # the same of the exact grad log p_sigma: what sigma alone costs
 
 
+def half_width(p: Mixture) -> float:
+    """Half the side of a square about 0 that holds nearly all of p."""
+    return max(3.0, float((p.centres.abs().amax(1) + 3.5 * p.std).max()))
+
+
+def lattice(half: float, n: int) -> Tensor:
+    """n by n points of [-half, half] squared, x fastest, low y first: (n n, 2)."""
+    line = torch.linspace(-half, half, n, device=DEVICE)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1)
+
+
+def arrow(at: Tensor, vector: Tensor, longest: float) -> Tensor:
+    """Arrows x, y, dx, dy for (n, 2) vectors without a unit: a length l becomes longest l / (1 + l). -> (n, 4)."""
+    return torch.cat([at, longest * vector / (1 + vector.norm(dim=1, keepdim=True))], 1)
+
+
 class Exam(NamedTuple):
     """Where the autoencoder is looked at and tested, and the exact answers there."""
 
@@ -69,7 +85,7 @@ class Exam(NamedTuple):
     half: float
     clean: Tensor  # (1024, 2)
     noisy: Tensor  # (1024, 2)
-    still: dict[str, np.ndarray | float]  # what is the same in every frame, by its name in Frame
+    still: dict[str, Any]  # what is the same in every frame, by its name in Frame
 
 
 def exam(p: Mixture, sigma: float, rng: torch.Generator) -> Exam:
@@ -150,3 +166,68 @@ def run(cfg: Config) -> Iterator[Frame]:
     test = exam(p, cfg.sigma, rng)
     for chunk, denoiser in enumerate(train(cfg, p, rng)):
         yield examine(denoiser, test, min(chunk * CHUNK, cfg.train_steps))
+
+
+class Atlas(NamedTuple):
+    """The score over places and noise levels at once: places on the line y = 0 of x_t, levels from little noise up.
+
+    Scores are times sqrt(1 - alpha_bar), so they are minus the noise that a network would predict, about 1 in size.
+    """
+
+    step: int
+    sigma: np.ndarray  # (24,) noise over signal at each level, evenly spaced in the logarithm
+    place: np.ndarray  # (64,) first coordinate of x_t
+    density: np.ndarray  # (24, 64) of x_t on the line, each level over its peak
+    exact: np.ndarray  # (24, 64) first coordinate of the exact score
+    learned: np.ndarray  # (24, 64) the same of the network
+    error: np.ndarray  # (24, 64) length of learned - exact score, both coordinates
+    level_error: np.ndarray  # (24,) root mean square error over that of the exact score, over 128 points of x_t
+    total_error: float  # the same over all levels
+
+
+LEVELS, PLACES, DRAWN = 24, 64, 128
+
+
+class Grid(NamedTuple):
+    """Where an atlas is measured: the line and the drawn points of every level, and the exact noise there."""
+
+    sigma: Tensor  # (24,)
+    at: Tensor  # (24, 192, 2) in the coordinates of x0 + sigma noise
+    noise: Tensor  # (24, 192, 2) what the exact denoiser takes for noise
+    density: np.ndarray  # (24, 64)
+
+
+def grid(p: Mixture, low: float, high: float, rng: torch.Generator, reach: float = 3.0) -> Grid:
+    """The places of an atlas with levels from sigma = low to high, and the exact answers."""
+    sigmas = torch.from_numpy(np.geomspace(low, high, LEVELS)).float()
+    line = torch.stack([torch.linspace(-reach, reach, PLACES), torch.zeros(PLACES)], 1).to(DEVICE)
+    at, noise, density = [], [], []
+    for sigma in sigmas.tolist():
+        drawn = p.sample(DRAWN, rng) + sigma * torch.randn(DRAWN, 2, generator=rng).to(DEVICE)
+        x = torch.cat([math.sqrt(1 + sigma**2) * line, drawn])
+        height = p.noised(1.0, sigma).log_density(x[:PLACES])
+        at.append(x)
+        noise.append((x - p.denoise(x, sigma)) / sigma)
+        density.append((height - height.max()).exp())
+    return Grid(sigmas, torch.stack(at), torch.stack(noise), torch.stack(density).cpu().numpy())
+
+
+@torch.no_grad()
+def atlas(denoiser: Denoiser, of: Grid, step: int) -> Atlas:
+    """A network of many noise levels against the exact score, over (x, t)."""
+    sigma = of.sigma.to(of.at).repeat_interleave(of.at.shape[1])[:, None]
+    x = of.at.flatten(0, 1)
+    guess = ((x - denoiser(x, sigma)) / sigma).view_as(of.at)
+    missed, size = (guess - of.noise).square().sum(2), of.noise.square().sum(2)
+    drawn, full = missed[:, PLACES:].mean(1), size[:, PLACES:].mean(1)
+    return Atlas(
+        step=step,
+        sigma=of.sigma.numpy(),
+        place=of.at[0, :PLACES, 0].div((1 + of.sigma[0] ** 2).sqrt()).cpu().numpy(),
+        density=of.density,
+        exact=-of.noise[:, :PLACES, 0].cpu().numpy(),
+        learned=-guess[:, :PLACES, 0].cpu().numpy(),
+        error=missed[:, :PLACES].sqrt().cpu().numpy(),
+        level_error=(drawn / full).sqrt().cpu().numpy(),
+        total_error=float((drawn.sum() / full.sum()).sqrt()),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Source = Callable[[Any], np.ndarray] | np.ndarray  # from a frame, or the same in every frame
+Source = Callable[[Any], Any] | np.ndarray  # numbers from a frame, or the same numbers in every frame
 
 SHAPES = {
     "cloud": "(n, 2), or (n, 3) with a class in the third column",
@@ -99,9 +99,9 @@ def field(name: str, role: str, of: Source, *, low: float = 0.0, high: float = 1
     return Layer("field", name, role, of, dict(low=low, high=high, colours=colours))
 
 
-def arrows(name: str, role: str, of: Source, *, scale: float = 1.0) -> Layer:
+def arrows(name: str, role: str, of: Source, *, scale: float = 1.0, width: float = 1.4) -> Layer:
     """A vector at each of n places, in the units of the axes times `scale`."""
-    return Layer("arrows", name, role, of, dict(scale=scale))
+    return Layer("arrows", name, role, of, dict(scale=scale, width=width))
 
 
 def contours(name: str, role: str, of: Source, *, levels: tuple[float, ...]) -> Layer:

@@ -59,7 +59,7 @@ def _cloud(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
 
 
 def _places(count: int, axis: Axis) -> np.ndarray:
-    half = (axis.high - axis.low) / count / 2
+    half = (axis.high - axis.low) / max(count, 1) / 2
     return np.linspace(axis.low + half, axis.high - half, count)
 
 

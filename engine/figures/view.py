@@ -32,6 +32,7 @@ class View:
     readouts: Sequence[Readout] = ()
     fps: float = 15  # frames a second at speed 1
     hold: bool = False  # keep the cursor when a knob moves: for runs in which time is a knob
+    bare: bool = False  # a thumbnail: one panel, no controls, playing for ever
     charts: Callable[[Sequence[Any], Any], Mapping[str, Any]] | None = None  # title -> Plotly figure
     equation: Callable[[Any, Any], Mapping[str, str]] | None = None  # numbers that the formula shows
     code: Sequence[Callable] = ()  # what ran

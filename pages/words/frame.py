@@ -1,7 +1,10 @@
 """What every page has around it: navigation, style, foot."""
 
+import tomllib
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -9,18 +12,35 @@ from engine.device import describe, warm
 
 PAGES = Path(__file__).parent.parent
 ASSETS = PAGES.parent / "assets"
-TITLES = {
-    "home": "Home",
-    "diffusion_denoising": "Diffusion denoising",
-}
+
+
+class Topic(NamedTuple):
+    """One topic of the sheet."""
+
+    name: str
+    title: str
+    question: str
+    icon: str
+
+
+@cache
+def topics() -> tuple[Topic, ...]:
+    """Every topic, in the order of the home page."""
+    return tuple(Topic(**row) for row in tomllib.loads((ASSETS / "topics.toml").read_text("utf-8"))["topic"])
+
+
+def is_open(name: str) -> bool:
+    """Whether the topic has its page."""
+    return (PAGES / f"{name}.py").exists()
 
 
 def contents():
     """Declare every page. The first to be asked also warms the engine up."""
     _warm_once()
     st.session_state["contents"] = True
-    pages = [st.Page(PAGES / f"{name}.py", title=title, default=name == "home") for name, title in TITLES.items()]
-    return st.navigation(pages, position="top")
+    home = st.Page(PAGES / "home.py", title="Livesheet", default=True)
+    rest = [st.Page(PAGES / f"{topic.name}.py", title=topic.title) for topic in topics() if is_open(topic.name)]
+    return st.navigation([home, *rest], position="top")
 
 
 @st.cache_resource

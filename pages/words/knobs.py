@@ -93,9 +93,9 @@ def _typed(f: Field, k: Knob, now: Any, shared: dict[str, Any]) -> Any:
     return st.number_input(min_value=low, max_value=high, step=step, format=None if whole else "%g", **shared)
 
 
-def _slid(f: Field, k: Knob, now: Any, shared: dict[str, Any]) -> Any:
+def _slid(f: Field[Any], k: Knob, now: Any, shared: dict[str, Any]) -> Any:
     if k.log:
-        stops = k.stops(now, f.default)
+        stops = k.stops(float(now))
         whole = isinstance(f.default, int)
         return st.select_slider(
             options=sorted({round(s) for s in stops}) if whole else stops,

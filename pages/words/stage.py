@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from engine.figures.wire import Track, encode, identity
 from engine.knob import spell
@@ -28,7 +29,7 @@ def bundle() -> str:
     return "\n".join(line if line.startswith("export default") else line.removeprefix("export ") for line in own)
 
 
-STAGE = st.components.v2.component(
+STAGE = component(
     "stage",
     html='<div class="stage"></div>',
     css=(ASSETS / "stage" / "stage.css").read_text("utf-8"),
@@ -40,12 +41,18 @@ STAGE = st.components.v2.component(
 def play(desk: Desk) -> None:
     """Show the run on the stage, and under it what one reads rather than watches."""
 
+    screen(desk)
+    reading(desk)
+
+
+def screen(desk: Desk) -> None:
+    """The stage alone. It runs again by itself whenever the browser asks for frames."""
+
     @st.fragment(key=f"{desk.topic}.stage")
-    def screen() -> None:
+    def page() -> None:
         _screen(desk)
 
-    screen()
-    reading(desk)
+    page()
 
 
 def _screen(desk: Desk) -> None:
@@ -79,7 +86,7 @@ def _message(desk: Desk) -> bytes:
     view, configs = desk.view, _configs(desk)
     tapes = [record(view.run, cfg) for cfg in configs]
     tracks = [Track(_name(desk, cfg), view.panels(cfg), view.readouts) for cfg in configs]
-    look = {"view": view.name, "fps": view.fps, "hold": view.hold, "present": desk.state.present}
+    look = {"view": view.name, "fps": view.fps, "hold": view.hold, "present": desk.state.present, "bare": view.bare}
     name = identity(tracks, look)
     news = [_news(tape, desk.have.get(track.tape, 0), desk.pulled) for tape, track in zip(tapes, tracks, strict=True)]
     message = encode(tracks, news, look | {"cursor": desk.state.frame}, with_spec=desk.held != name)
@@ -105,7 +112,8 @@ def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
     frame = int(cursor.get("frame", -1))
     if cursor.get("tape") == _name(desk, desk.state.cfg):
         desk.state = replace(desk.state, frame=frame if frame >= 0 else None)
-    st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])
+    if not desk.view.bare:
+        st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:

@@ -1,0 +1,94 @@
+"""Every panel and chart, on the first, middle and last frame, on emptiness and on NaN."""
+
+from functools import cache
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from engine.figures import diffusion_denoising as draw
+from engine.figures.palette import CATEGORIES, ROLES
+from engine.figures.still import montage, to_plotly
+from engine.figures.wire import Track, encode
+from engine.knob import tidy
+from engine.tape import record
+
+BY_NAME = {view.name: view for view in draw.VIEWS}
+CASES = [(view.name, view.config()) for view in draw.VIEWS]
+CASES += [(scene.view, tidy(BY_NAME[scene.view].config, scene.settings)) for scene in draw.SCENES]
+LOOK = {"view": "test", "fps": 10, "hold": False, "present": False, "cursor": None}
+
+
+@cache
+def recorded(name, cfg):
+    """The first frames of a run, enough to have a first, a middle and a last."""
+    view = BY_NAME[name]
+    return view, record(view.run, cfg).wind(0.6).frames
+
+
+@pytest.mark.parametrize(("name", "cfg"), CASES, ids=lambda v: v if isinstance(v, str) else "")
+def test_every_panel_can_be_drawn(name, cfg):
+    view, frames = recorded(name, cfg)
+    for upto in {1, len(frames) // 2 + 1, len(frames)}:
+        for panel in view.panels(cfg):
+            figure = to_plotly(panel, frames[:upto], dark=upto == 1)
+            assert isinstance(figure, go.Figure) and len(str(figure.to_json())) > 100
+
+
+@pytest.mark.parametrize(("name", "cfg"), CASES, ids=lambda v: v if isinstance(v, str) else "")
+def test_every_panel_travels_to_the_stage(name, cfg):
+    view, frames = recorded(name, cfg)
+    track = Track("run", view.panels(cfg), view.readouts)
+    assert len(encode([track, track], [(0, frames, True, "")] * 2, LOOK, with_spec=True)) > 1000
+
+
+def _spoil(frame, change):
+    return frame._replace(**{k: change(v) for k, v in frame._asdict().items() if isinstance(v, np.ndarray)})
+
+
+@pytest.mark.parametrize("view", draw.VIEWS, ids=lambda v: v.name)
+@pytest.mark.parametrize("change", [lambda a: a[:0], lambda a: np.full_like(a, np.nan, dtype=np.float32)],
+                         ids=["empty", "nan"])  # fmt: skip
+def test_spoilt_frames_can_be_drawn(view, change):
+    cfg = view.config()
+    spoilt = _spoil(recorded(view.name, cfg)[1][0], change)
+    for panel in view.panels(cfg):
+        to_plotly(panel, [spoilt])
+    encode([Track("run", view.panels(cfg), view.readouts)], [(0, [spoilt], True, "")], LOOK, with_spec=True)
+
+
+@pytest.mark.parametrize("view", draw.VIEWS, ids=lambda v: v.name)
+def test_charts_and_equations_of_a_view(view):
+    cfg = view.config()
+    frames = recorded(view.name, cfg)[1]
+    if view.charts:
+        assert all(isinstance(figure, go.Figure) for figure in view.charts(frames, cfg).values())
+    if view.equation:
+        assert all(isinstance(text, str) for text in view.equation(frames[-1], cfg).values())
+
+
+def _contrast(a: str, b: str) -> float:
+    def light(hex: str) -> float:
+        parts = [int(hex[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(a), light(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_role_can_be_seen_on_both_themes(name):
+    assert _contrast(ROLES[name].light, "#FFFFFF") >= 3 and _contrast(ROLES[name].dark, "#12161C") >= 3
+
+
+def test_categories_are_ten_different_colours():
+    assert len(set(CATEGORIES)) == 10
+
+
+def test_a_montage_keeps_every_pixel():
+    pictures = np.arange(3 * 2 * 2).reshape(3, 2, 2).astype(np.float32)
+    sheet = montage(pictures, columns=2)
+    assert sheet.shape == (7, 7)
+    np.testing.assert_array_equal(sheet[1:3, 4:6], pictures[1])
+    np.testing.assert_array_equal(sheet[4:6, 1:3], pictures[2])

@@ -1,0 +1,136 @@
+"""Every page opens, survives every knob at both ends of its range, and says clearly what was wrong."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.figures.diffusion_denoising import SCENES, VIEWS
+from engine.knob import knobs
+
+ROOT = Path(__file__).parent.parent
+TOPIC = "diffusion_denoising"
+BY_NAME = {view.name: view for view in VIEWS}
+
+
+def opened(**words: str) -> AppTest:
+    """The topic's page, as its link opens it."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page(f"pages/{TOPIC}.py")
+    for name, value in words.items():
+        app.query_params[name] = value
+    return fine(app.run())
+
+
+def fine(app: AppTest) -> AppTest:
+    """The same app, after looking that nothing went wrong."""
+    assert not app.exception, app.exception
+    return app
+
+
+def test_home_opens_and_filters_the_sheet():
+    app = fine(AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run())
+    assert app.title[0].value
+    shown = lambda: next(c.value for c in app.caption if "of 123 statements" in c.value)  # noqa: E731
+    assert shown().startswith("123")
+    fine(app.selectbox(key="sheet.topic").set_value(TOPIC).run())
+    assert shown().startswith("10 ")
+    fine(app.text_input(key="sheet.words").input("no such words anywhere").run())
+    assert shown().startswith("0 ") and app.info
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.name)
+def test_every_knob_at_both_ends(view):
+    app = opened(view=view.name)
+    for f, k in knobs(view.config):
+        key = f"{TOPIC}.{view.name}.{f.name}"
+        if k.text:
+            continue
+        for end in _ends(f, k):
+            widget = _widget(app, f, k, key)
+            fine(widget.set_value(end).run())
+            assert getattr(app.session_state[TOPIC].state.cfg, f.name) == pytest.approx(end)
+        fine(app.button(key="hotkey_d").click().run())
+        assert app.session_state[TOPIC].state.cfg == view.config()
+
+
+def _ends(f, k) -> tuple:
+    if isinstance(f.default, bool):
+        return (not f.default, f.default)
+    if k.choices is not None:
+        return tuple(choice for choice in k.choices if choice != "yours")
+    kind = type(f.default)
+    return (kind(k.low), kind(k.high))
+
+
+def _widget(app, f, k, key):
+    if isinstance(f.default, bool):
+        return app.toggle(key=key)
+    if k.choices is not None:
+        return app.selectbox(key=key)
+    return app.select_slider(key=key) if k.log else app.slider(key=key)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda s: s.name)
+def test_every_scene_opens_by_its_link(scene):
+    app = opened(scene=scene.name)
+    assert app.title[0].value == BY_NAME[scene.view].title and not app.warning
+    assert dict(app.query_params) == {"scene": scene.name}
+
+
+def test_numbers_can_be_typed():
+    view = VIEWS[0]
+    app = fine(opened(view=view.name).toggle(key="typed").set_value(True).run())
+    boxes = [box.key for box in app.number_input]
+    assert f"{TOPIC}.{view.name}.seed" in boxes
+    fine(app.number_input(key=f"{TOPIC}.{view.name}.seed").set_value(17).run())
+    assert app.session_state[TOPIC].state.cfg.seed == 17
+
+
+def test_a_seed_undo_pin_and_presenter():
+    app = opened()
+    fine(app.button(key="hotkey_s").click().run())
+    assert app.query_params["seed"] == "1"
+    fine(app.button(key="hotkey_a").click().run())
+    fine(app.button(key="hotkey_s").click().run())
+    assert app.query_params["seed"] == "2" and app.query_params["pin"] == "seed=1"
+    fine(app.button(key="hotkey_p").click().run())
+    assert app.query_params["present"] == "1"
+    for _ in range(4):
+        fine(app.button(key="hotkey_u").click().run())
+    assert dict(app.query_params) == {}
+    assert app.button(key="hotkey_u").disabled
+
+
+def test_a_view_is_found_as_it_was_left():
+    app = opened()
+    first = app.session_state[TOPIC].state.cfg
+    fine(app.button(key="hotkey_s").click().run())
+    control = app.segmented_control(key=f"{TOPIC}.view")
+    fine(control.set_value(VIEWS[1].name).run())
+    assert app.session_state[TOPIC].state.view == VIEWS[1].name
+    fine(app.segmented_control(key=f"{TOPIC}.view").set_value(VIEWS[0].name).run())
+    assert app.session_state[TOPIC].state.cfg.seed == first.seed + 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"scene": "nowhere"},
+        {"view": "nowhere"},
+        {"seed": "-5"},
+        {"seed": "many"},
+        {"points": "***"},
+        {"frame": "-1"},
+        {"pin": "seed=x"},
+    ],
+    ids=str,
+)
+def test_a_link_that_is_wrong_gets_a_note_and_a_picture(words):
+    app = opened(**words)
+    assert app.warning and app.title
+
+
+def test_a_frame_in_the_link_stays_there():
+    app = opened(frame="3")
+    assert app.query_params["frame"] == "3" and app.session_state[TOPIC].state.frame == 3
