@@ -7,7 +7,7 @@ const DASHES = { solid: [], dash: [7, 5], dot: [2, 4] };
 function pen(g, panel, layer, width) {
   g.strokeStyle = layer.colour;
   g.lineWidth = Math.max(width, panel.present ? 3 : 0);
-  g.setLineDash(DASHES[layer.style.dash || (layer.track ? "dash" : layer.dash)] || []);
+  g.setLineDash(DASHES[layer.track ? "dot" : layer.style.dash || layer.dash] || []);
   g.lineJoin = g.lineCap = "round";
 }
 

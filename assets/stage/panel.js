@@ -61,7 +61,7 @@ export class Panel {
     swatch.className = ["curve", "path", "contours", "arrows"].includes(layer.kind) ? "line" : layer.kind;
     if (layer.marker === "ring" || layer.style.hollow) swatch.classList.add("ring");
     swatch.style.color = layer.colour;
-    swatch.style.borderTopStyle = { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
+    swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
     if (layer.kind === "field" && layer.style.colours !== "tint") swatch.classList.add(layer.style.colours);
     item.append(swatch, layer.name);
     return item;

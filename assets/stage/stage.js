@@ -9,6 +9,7 @@ import { svgOf } from "./svg.js";
 import { Reel, decode } from "./wire.js";
 
 const REST = 250; // ms that a cursor must rest before the page is told
+const READING = 700; // ms between two refreshings of what one reads, while something plays
 const PATIENCE = 4000; // ms before an unanswered request is asked again
 
 class Stage {
@@ -68,12 +69,12 @@ class Stage {
   }
 
   begin(spec, sameView) {
-    const held = sameView && spec.hold && this.sent !== undefined;
+    const held = sameView && spec.hold;
     if (!held) this.cursor = 0;
     if (spec.cursor !== null) this.cursor = spec.cursor;
     this.playing = spec.cursor === null && !held && !this.still;
     this.goal = held || spec.cursor !== null ? this.cursor : null; // where to go as the frames arrive
-    this.sent = this.playing ? -1 : this.cursor;
+    this.told = performance.now();
   }
 
   build() {
@@ -161,12 +162,17 @@ class Stage {
   settle() {
     this.dirty = true;
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      const frame = this.playing ? -1 : Math.round(this.cursor);
-      if (frame === this.sent || this.closed) return;
-      this.sent = frame;
-      this.send?.setStateValue("cursor", { frame, tape: this.reels[0]?.tape, last: this.length - 1, done: this.done });
-    }, REST);
+    this.resting = setTimeout(() => this.report(), REST);
+  }
+
+  /** Where the cursor is and whether it moves, told only when that is news. */
+  report() {
+    const news = { frame: Math.round(this.cursor), playing: this.playing, tape: this.reels[0]?.tape };
+    const text = JSON.stringify(news);
+    if (text === this.sent || this.closed || this.spec.bare) return;
+    this.sent = text;
+    this.told = performance.now();
+    this.send?.setStateValue("cursor", news);
   }
 
   tick(now) {
@@ -178,6 +184,7 @@ class Stage {
     this.before = now;
     if (!this.spec || !this.length) return this.asked && now - this.asked > PATIENCE ? this.pull() : undefined;
     this.advance(elapsed);
+    if (this.playing && now - this.told > READING) this.report();
     if (this.asked && now - this.asked > PATIENCE) this.pull();
     if (!this.dirty) return;
     this.dirty = false;
@@ -190,7 +197,10 @@ class Stage {
       const at = Math.min(this.goal, last);
       if (at !== this.cursor) this.dirty = true;
       this.cursor = at;
-      if (this.done || last >= this.goal) this.goal = null;
+      if (this.done || last >= this.goal) {
+        this.goal = null;
+        this.settle();
+      }
     }
     if (!this.playing) return;
     const before = this.cursor;
@@ -215,7 +225,7 @@ class Stage {
     this.panels.forEach((panel) => panel.draw(cursor));
     this.transport.show();
     this.numbers(cursor);
-    this.report();
+    this.complain();
     this.root.dataset.painted = String(1 + +(this.root.dataset.painted || 0));
     this.root.dataset.frame = String(Math.round(this.cursor));
     this.root.dataset.tape = this.reels[0].tape;
@@ -223,7 +233,7 @@ class Stage {
     this.root.dataset.done = String(this.done);
   }
 
-  report() {
+  complain() {
     const failure = this.reels.map((reel) => reel.failure).find(Boolean) || "";
     if (this.notice.textContent !== failure) this.notice.textContent = failure;
   }
@@ -234,6 +244,7 @@ class Stage {
     if (!this.chips) this.chips = this.spec.readouts.map((readout) => this.chip(readout));
     this.spec.readouts.forEach((readout, i) => {
       const texts = this.reels.map((reel) => this.value(reel, readout, i, cursor)).filter(Boolean);
+      this.chips[i].parentElement.hidden = !texts.some((one) => one !== "–");
       const text = texts.length > 1 ? `A ${texts[1]} · B ${texts[0]}` : texts[0] || "–";
       if (this.chips[i].textContent !== text) this.chips[i].textContent = text;
     });

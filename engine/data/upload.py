@@ -135,7 +135,7 @@ def _numbers(cells: pd.DataFrame, layout: Layout) -> np.ndarray:
         values = cells.to_numpy(np.float64)
         if np.isfinite(values).all():
             return values
-    text: pd.DataFrame = cells.astype(str).apply(lambda column: column.str.strip())
+    text = pd.DataFrame({column: cells[column].astype(str).str.strip() for column in cells})
     text = text.loc[(text != "").any(axis=1)]
     numbers = text.apply(lambda c: pd.to_numeric(c.str.replace(layout.decimal, "."), errors="coerce"))
     values = numbers.to_numpy(np.float64)

@@ -1,7 +1,6 @@
 """Every statement of the sheet on denoising and diffusion, put to the test with the engine's own functions."""
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -12,34 +11,23 @@ from engine.device import DEVICE, generator
 from engine.diffusion_denoising import langevin, score
 from engine.diffusion_denoising.model import predict_noise
 from engine.diffusion_denoising.samplers import State, ddim, ddpm, ddpm_step, last, normal
-from engine.diffusion_denoising.schedules import add_noise, schedule
+from engine.diffusion_denoising.schedules import add_noise
+from engine.diffusion_denoising.trials import (
+    LINEAR,
+    backward,
+    chain_variance,
+    correlation,
+    crossing_rate,
+    descend,
+    gaussians,
+    line,
+    noise_hat,
+    share_right,
+    slope_of,
+    step_of_loss,
+    trained,
+)
 from engine.distance import Truth
-
-LINEAR = schedule("linear", 1000)  # betas from 1e-4 to 0.02, as in Ho et al. (2020)
-
-
-def gaussians() -> Mixture:
-    """Three overlapping Gaussians of different widths, with mean about 0."""
-    centres = torch.tensor([[-1.5, 0.3], [0.8, 1.2], [0.6, -1.1]], dtype=torch.float64)
-    weights = torch.tensor([0.3, 0.3, 0.4], dtype=torch.float64)
-    return Mixture(centres, weights, torch.tensor([0.7, 0.5, 0.6], dtype=torch.float64))
-
-
-def slope_of(log_height: Tensor, x: Tensor) -> Tensor:
-    """Its gradient by automatic differentiation; x: (n, 2), part of the graph of log_height: (n,)."""
-    return torch.autograd.grad(log_height.sum(), x)[0]
-
-
-def line(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """The slope of the least-squares line through (x, y) and its R squared."""
-    x, y = x.double() - x.double().mean(), y.double() - y.double().mean()
-    slope = float(x @ y / (x @ x))
-    return slope, float((x @ y) ** 2 / ((x @ x) * (y @ y)))
-
-
-def correlation(a: Tensor, b: Tensor) -> float:
-    """Between all coordinates of two clouds of one shape."""
-    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]).double())[0, 1])
 
 
 @claim("DAE-1")
@@ -58,13 +46,13 @@ def denoiser_is_score() -> Evidence:
     residuals = [(p.denoise(x, s) - x) / s**2 for s in sigmas.tolist()]
     misses = torch.tensor([score.relative(residual, p.score(x)) for residual in residuals])
     order, _ = line(sigmas.log(), misses.log())
-    *_, trained = score.run(score.Config(data="moons", sigma=0.3))
+    *_, end = score.run(score.Config(data="moons", sigma=0.3))
     numbers = {
         "largest |(r*(x) − x)/σ² − ∇log p_σ|, closed form": gap,
         "order in σ of the distance to ∇log p": order,
-        "relative error of a trained autoencoder, σ = 0.3": trained.relative_error,
+        "relative error of a trained autoencoder, σ = 0.3": end.relative_error,
     }
-    return Evidence(gap < 1e-10 and 1.7 < order < 2.1 and trained.relative_error < 0.1, numbers)
+    return Evidence(gap < 1e-10 and 1.7 < order < 2.1 and end.relative_error < 0.1, numbers)
 
 
 @claim("DAE-2")
@@ -93,23 +81,6 @@ def score_of_an_energy() -> Evidence:
     return Evidence(gap < 1e-10 and offset < 1e-10 and residual < 0.01, numbers)
 
 
-def chain_variance(step_size: float, chains: int = 4000, snapshots: int = 25) -> tuple[float, float]:
-    """The long-run variance of Langevin chains on N(0, I) and its standard error, from snapshots far apart.
-
-    Snapshots wait until the autocorrelation of x squared is below 0.01, so they count as independent.
-    """
-    p, rng = langevin.one_gaussian(), generator(1)
-    wait = max(1, math.ceil(math.log(0.1) / math.log(max(abs(1 - step_size), 0.01))))
-    x, sums = p.sample(chains, rng).double(), []
-    for k in range(1, wait * (snapshots + 3) + 1):
-        noise = torch.randn(x.shape, generator=rng, dtype=x.dtype).to(x)
-        x = langevin.langevin_step(x, p.score, step_size, noise)
-        if k % wait == 0 and k > 3 * wait:
-            sums.append(x.square().mean(0))
-    found = torch.stack(sums).flatten()  # both coordinates are independent chains
-    return float(found.mean()), float(found.std()) / math.sqrt(len(found))
-
-
 @claim("LAN-1")
 def finite_step_bias() -> Evidence:
     """The variance of 8000 chains on N(0, 1) at four step sizes against 1 / (1 − ε/2), within 3 standard errors,
@@ -123,29 +94,6 @@ def finite_step_bias() -> Evidence:
     kept, lost = step_of_loss(1.95), step_of_loss(2.05)
     numbers |= {"largest deviation, in standard errors": worst, "a chain is lost at ε = 2.05 in step": lost}
     return Evidence(worst <= 3 and kept == -1 and lost > 0, numbers)
-
-
-def step_of_loss(step_size: float) -> int:
-    """The step at which a run on N(0, I) lost a chain; -1 if it lost none in 600 steps."""
-    *_, frame = langevin.run(langevin.Config(data="one_gaussian", step_size=step_size, start="truth", steps=600))
-    return frame.diverged
-
-
-def crossing_rate(gap: float, step_size: float = 0.1) -> tuple[float, float]:
-    """Crossings of a chain per step between two equal modes that far apart, and the barrier between them in nats."""
-    p, rng = langevin.two_modes(gap, 0.5), generator(2)
-    half = score.half_width(p)
-    chains = langevin.Chains(p.sample(800, rng), half, gap / 4)
-    now = langevin.level(p, 0.0, step_size, half)
-    for _ in range(1000):
-        chains.advance(now, rng)
-    return chains.crossings / (800 * 1000), langevin.barrier(p)
-
-
-def share_right(annealed: bool) -> langevin.Frame:
-    """The end of a run whose chains all start in the lighter of two modes, 8 standard deviations apart."""
-    *_, frame = langevin.run(langevin.Config(gap=8.0, start="left", annealed=annealed))
-    return frame
 
 
 @claim("LAN-2")
@@ -198,6 +146,45 @@ def alpha_bar_is_a_product() -> Evidence:
     return Evidence(gap < 1e-12 and abs(right - float(LINEAR.alpha_bar[-1]) ** 0.5) < 0.02 and printed > 0.98, numbers)
 
 
+@claim("DIF-2")
+def descent_not_ascent() -> Evidence:
+    """The loss of a fresh noise predictor on one large batch before and after 1 and 5 gradient steps, with a minus
+    and with the printed plus, for five seeds (the numbers are of the first)."""
+    courses = [(descend(-0.1, seed), descend(+0.1, seed)) for seed in range(5)]
+    down, up = courses[0]
+    numbers = {
+        "loss before": down[0],
+        "loss after one step with −": down[1],
+        "loss after 5 steps with −": down[5],
+        "loss after one step with +, as printed": up[1],
+        "loss after 5 steps with +, as printed": up[5],
+    }
+    return Evidence(all(a[5] < a[1] < a[0] == b[0] < b[1] < b[5] for a, b in courses), numbers)
+
+
+@claim("DIF-5")
+def minimiser_is_conditional_mean() -> Evidence:
+    """A network trained on L_simple against E[ε | x_t] of three Gaussians, at 100 values of t with 500 points each:
+    the root mean square distance over the root mean square of E[ε | x_t] below 5 %; and the loss of both."""
+    p, rng, n = gaussians(), generator(1), 500
+    weights, sums = trained(p), torch.zeros(4, dtype=torch.float64)
+    for bar in LINEAR.alpha_bar[::10].tolist():
+        noise = torch.randn(n, 2, generator=rng).to(DEVICE)
+        x_t = add_noise(p.sample(n, rng), noise, bar)
+        best, level = predict_noise(p.denoise, x_t, bar), torch.full((n, 1), bar, device=DEVICE)
+        with torch.no_grad():
+            found = noise_hat(weights, x_t, level)
+        squares = ((found - best), best, (found - noise), (best - noise))
+        sums += torch.tensor([float(one.square().mean()) / 100 for one in squares])
+    away, size, loss, least = sums.tolist()
+    numbers = {
+        "relative distance of the network to E[ε | x_t]": math.sqrt(away / size),
+        "loss of the network": loss,
+        "loss of E[ε | x_t] itself, the least there is": least,
+    }
+    return Evidence(math.sqrt(away / size) < 0.05 and loss > least, numbers)
+
+
 @claim("DIF-3")
 def sampling_starts_from_noise() -> Evidence:
     """DDIM with the exact denoiser of eight Gaussians, 50 calls, once from N(0, I) and once from N(x₀, I): what of
@@ -216,35 +203,6 @@ def sampling_starts_from_noise() -> Evidence:
     leaks = numbers["corr(x_T, x₀) as printed"] > 0.6 and numbers["corr(sample, x₀) as printed"] > 0.3
     fits = truth(drawn[""]) < truth.floor + 4 * truth.spread
     return Evidence(right and leaks and fits, numbers)
-
-
-def backward(p: Mixture, step: str) -> tuple[float, float]:
-    """Exact mean and variance of a coordinate after 1000 reverse steps with the exact noise prediction.
-
-    For a Gaussian p every step is affine, x' = shift + gain x + kick z; three probes of it give the three numbers.
-    """
-    x, z = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)[:, :, None].expand(2, 3, 2)
-    mean, variance = 0.0, 1.0
-    for now, after in pairwise(LINEAR.levels(1000)):
-        noise_hat = predict_noise(p.denoise, x, now)
-        shift, there, shaken = REVERSE[step](x, noise_hat, now, after, z if after < 1 else 0 * z)[:, 0].tolist()
-        gain, kick = there - shift, shaken - shift
-        mean, variance = shift + gain * mean, gain**2 * variance + kick**2
-    return mean, variance
-
-
-def wide_step(x: Tensor, noise_hat: Tensor, now: float, after: float, z: Tensor) -> Tensor:
-    """The ancestral step with the larger variance of the two, 1 - alpha_t."""
-    return ddpm_step(x, noise_hat, now, after, 0.0) + (1 - now / after) ** 0.5 * z
-
-
-def printed_step(x: Tensor, noise_hat: Tensor, now: float, after: float, z: Tensor) -> Tensor:
-    """The step as the sheet prints it: alpha_t in place of the product, and noise of size sqrt(alpha_t)."""
-    alpha = now / after
-    return (x - (1 - alpha) / (1 - alpha) ** 0.5 * noise_hat) / alpha**0.5 + alpha**0.5 * z
-
-
-REVERSE = {"posterior": ddpm_step, "wide": wide_step, "printed": printed_step}
 
 
 @claim("DIF-4")

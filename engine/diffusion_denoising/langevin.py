@@ -225,7 +225,7 @@ def about(cfg: Config, p: Mixture, half: float, truth: Truth) -> dict[str, float
 def observe(cfg: Config, p: Mixture, chains: Chains, now: Level, facts: dict, truth: Truth) -> Frame:
     """What there is to see and to read now."""
     x, half = chains.x, chains.half
-    first = x[:, 0].double()
+    first = x[:, 0].cpu().double()
     spread = (first - first.mean()).square()
     share = float((first > 0).double().mean())
     return Frame(

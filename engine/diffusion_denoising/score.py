@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.data.points import SETS, Mixture, check_code, mixture
 from engine.device import DEVICE, generator
+from engine.diffusion_denoising.autoencoder import Descent
 from engine.diffusion_denoising.model import Denoise, Denoiser, init, network, score
 from engine.knob import knob
 
@@ -120,7 +121,7 @@ def examine(denoise: Denoise, of: Exam, step: int) -> Frame:
     smooth, sigma = of.p.noised(1.0, of.sigma), of.sigma
     parts = [spots, places, of.noisy, of.clean]
     found = score(denoise, torch.cat(parts), sigma).split([len(part) for part in parts])
-    missed = (of.noisy + sigma**2 * found[2] - of.clean).square().mean(1).double()
+    missed = (of.noisy + sigma**2 * found[2] - of.clean).square().mean(1).cpu().double()
     best = of.p.denoise(of.noisy, sigma)
     error = sigma * (found[1] - smooth.score(places)).norm(dim=1)
     return Frame(
@@ -142,22 +143,19 @@ def train(cfg: Config, p: Mixture, rng: torch.Generator) -> Iterator[Denoiser]:
     It minimises E |r(x0 + sigma noise) - x0|^2 with Adam and a cosine step size (Vincent et al., 2010).
     """
     net = network(cfg.width)
-    weights = init(net, rng).to(DEVICE).requires_grad_(True)
-    average = weights.detach().clone()
-    rule = torch.optim.Adam([weights], RATE, fused=DEVICE.type != "mps")
-    yield Denoiser(average.clone(), cfg.prediction_type, net)
-    for step in range(1, cfg.train_steps + 1):
-        rule.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / cfg.train_steps)) / 2
+
+    def loss(weights: Tensor) -> Tensor:
         x0 = p.sample(BATCH, rng)
         noise = torch.randn(BATCH, 2, generator=rng).to(DEVICE)
-        denoiser = Denoiser(weights, cfg.prediction_type, net)
-        loss = (denoiser(x0 + cfg.sigma * noise, cfg.sigma) - x0).square().mean()
-        rule.zero_grad()
-        loss.backward()
-        rule.step()
-        average.lerp_(weights.detach(), max(0.02, 1 / (step + 1)))
-        if step % CHUNK == 0 or step == cfg.train_steps:
-            yield Denoiser(average.clone(), cfg.prediction_type, net)
+        r = Denoiser(weights, cfg.prediction_type, net)
+        return (r(x0 + cfg.sigma * noise, cfg.sigma) - x0).square().mean()
+
+    descent = Descent(init(net, rng), cfg.train_steps, RATE)
+    yield Denoiser(descent.average.clone(), cfg.prediction_type, net)
+    while descent.step < cfg.train_steps:
+        descent(loss)
+        if descent.step % CHUNK == 0 or descent.step == cfg.train_steps:
+            yield Denoiser(descent.average.clone(), cfg.prediction_type, net)
 
 
 def run(cfg: Config) -> Iterator[Frame]:

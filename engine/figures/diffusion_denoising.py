@@ -31,10 +31,19 @@ def _langevin(cfg: langevin.Config) -> tuple[Panel, ...]:
         field("target density", "data", lambda f: f.density),
         arrows("exact score", "truth", lambda f: f.arrows, scale=0.8),
         cloud("chains", "model", lambda f: f.cloud, size=4),
-        path("one chain", "second", lambda f: f.path, width=1.5, dash="solid", opacity=0.9, head=True),
+        path("one chain", "second", lambda f: f.path, width=1.2, dash="solid", opacity=0.55, head=True),
     )
     alt = "Chains of Langevin dynamics over the density they should sample"
-    space = Panel("Chains walking uphill, shaken", chains, x, y, equal=True, name="chains", draw="points", alt=alt)
+    space = Panel(
+        "Shaken chains",
+        chains,
+        x,
+        y,
+        equal=True,
+        name="chains",
+        draw="" if cfg.data == "two_modes" else "points",
+        alt=alt,
+    )
     return space, _balance(cfg), _distance(cfg)
 
 
@@ -64,10 +73,9 @@ def _distance(cfg: langevin.Config) -> Panel:
         curve("chains", "model", lambda f: (f.step, f.distance)),
         curve("as many true samples", "truth", lambda f: (f.step, f.floor)),
     )
-    top = max(1.5, 0.6 * _reach(cfg))
-    return Panel(
-        "Sliced W₂ to the target", layers, Axis("step", 0, cfg.steps), Axis("distance", 0, top), name="distance"
-    )
+    top = max(1.5, 0.9 * _reach(cfg))
+    steps = Axis("step", 0, cfg.steps)
+    return Panel("Sliced W₂ to the target", layers, steps, Axis("distance", 0, top), name="distance", hall=False)
 
 
 def _score(cfg: score.Config) -> tuple[Panel, ...]:
@@ -89,7 +97,7 @@ def _score(cfg: score.Config) -> tuple[Panel, ...]:
     top = max(0.05, 1.5 * min(cfg.sigma**2, 1.2))
     return (
         Panel("What the denoiser pulls towards", field_layers, x, y, equal=True, name="score", draw="points"),
-        Panel("Where it is wrong", error, x, y, equal=True, name="error"),
+        Panel("Where it is wrong", error, x, y, equal=True, name="error", hall=False),
         Panel("Loss", loss, steps, Axis("mean square error", 0, top), name="loss"),
     )
 

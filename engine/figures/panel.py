@@ -67,6 +67,7 @@ class Panel:
     draw: str = ""  # "points" or "picture"
     name: str = ""
     axes: bool = True
+    hall: bool = True  # whether it stays in the presenter's mode, where there is room for two
     alt: str = ""  # what a reader of the screen hears
 
     @property

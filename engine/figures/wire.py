@@ -87,7 +87,7 @@ def identity(tracks: Sequence[Track], look: dict[str, Any]) -> str:
 def spec(tracks: Sequence[Track], look: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
     """What the stage must know to draw: panels, palette, read-outs. Static numbers are appended to `arrays`."""
     statics: list[int] = []
-    panels = [_panel(tracks, t, p, arrays, statics) for t, p in _stands(tracks)]
+    panels = [_panel(tracks, t, p, arrays, statics) for t, p in _stands(tracks, bool(look.get("present")))]
     readouts = [
         {"label": r.label, "trust": r.trust, "digits": r.digits, "percent": r.percent, "help": r.help}
         for r in tracks[0].readouts
@@ -97,15 +97,18 @@ def spec(tracks: Sequence[Track], look: dict[str, Any], arrays: list[np.ndarray]
     return shared | {"slots": len(tracks[0].moving), "id": identity(tracks, look)} | look
 
 
-def _stands(tracks: Sequence[Track]) -> list[tuple[int, Panel]]:
+def _stands(tracks: Sequence[Track], present: bool) -> list[tuple[int, Panel]]:
     """Which panels stand in the row, each with the number of its track: two runs share charts of curves."""
-    now = tracks[0].panels
+    now = [panel for panel in tracks[0].panels if panel.hall or not present]
     if len(tracks) == 1:
         return [(0, panel) for panel in now]
-    places = [(i, p) for i, p in enumerate(now) if not p.curves][:1]
-    charts = [(0, p) for p in now if p.curves][:1]
-    pair = [(t, replace(tracks[t].panels[i], title=f"{'BA'[t]} · {p.title}")) for i, p in places for t in (1, 0)]
-    return pair + charts
+    place = next((i for i, panel in enumerate(tracks[0].panels) if not panel.curves), None)
+    charts = [(0, panel) for panel in now if panel.curves][:1]
+    if place is None:
+        return charts
+    before, after = tracks[1].panels[place], tracks[0].panels[place]
+    pair = [(1, replace(before, title=f"A · {before.title}", draw="")), (0, replace(after, title=f"B · {after.title}"))]
+    return pair + ([] if present else charts)
 
 
 def _panel(

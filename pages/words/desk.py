@@ -29,6 +29,8 @@ class Desk:
     have: dict[str, int] = field(default_factory=dict)  # tape -> how many of its frames the browser holds
     held: str = ""  # the picture that the browser holds
     pulled: bool = False  # whether this run answers a request for frames
+    at: int = 0  # the frame under the cursor
+    shown: Any = None  # what the whole page last showed
 
     @property
     def view(self) -> View:
@@ -40,6 +42,12 @@ class Desk:
     def key(self, name: str) -> str:
         """The widget key of a knob of the current view."""
         return f"{self.topic}.{self.state.view}.{name}"
+
+    @property
+    def page(self) -> Any:
+        """What the whole page depends on: when it changes within the stage alone, everything must be drawn anew."""
+        state = self.state
+        return state.view, state.cfg, state.pinned, state.present, tuple(self.notes)
 
     def go(self, **changes: Any) -> None:
         """Change the state by a visitor's act, so that it can be undone; the widgets follow."""
@@ -70,6 +78,7 @@ class Desk:
 
     def become(self, state: link.State) -> None:
         """Take a state on and set the widgets to it."""
+        self.at = state.frame or 0
         self.state = state
         for f, _ in knobs(state.cfg):
             st.session_state[self.key(f.name)] = getattr(state.cfg, f.name)

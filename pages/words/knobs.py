@@ -72,7 +72,9 @@ def controls(desk: Desk) -> Any:
         desk.remember()
         desk.notes = []
         desk.state = replace(desk.state, cfg=cfg, frame=None)
+        desk.at = 0
     desk.write_link()
+    desk.shown = desk.page
     return cfg
 
 

@@ -1,7 +1,7 @@
 """What one reads: the formula with today's numbers, charts, prose, statements with their checks, code, downloads."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from inspect import getsource
 from typing import Any
@@ -50,7 +50,7 @@ def reading(desk: Desk) -> None:
         frames = _tape(desk).frames
         if not frames:
             return
-        at = len(frames) - 1 if desk.state.frame is None else min(desk.state.frame, len(frames) - 1)
+        at = min(desk.at, len(frames) - 1)
         _formula(desk, frames[at])
         if desk.view.charts:
             for title, figure in desk.view.charts(frames[: at + 1], desk.state.cfg).items():
@@ -74,17 +74,13 @@ def _tape(desk: Desk) -> Tape:
 def verify(desk: Desk) -> None:
     """Every statement of the sheet on this topic: as printed, in correct form, and put to the test here and now."""
 
-    @st.fragment(key=f"{desk.topic}.statements")
-    def page() -> None:
-        checks = {one.id: one for one in claims(desk.topic)}
-        everything = st.button("Check them all, here and now", icon=":material/fact_check:", key="check_all")
-        for statement in (s for s in statements() if s.page == desk.topic):
-            with st.container(border=True):
-                state(statement)
-                if statement.id in checks:
-                    _check(desk.topic, statement.id, checks[statement.id].says, everything)
-
-    page()
+    checks = {one.id: one for one in claims(desk.topic)}
+    everything = st.button("Check them all, here and now", icon=":material/fact_check:", key="check_all")
+    for statement in (s for s in statements() if s.page == desk.topic):
+        with st.container(border=True):
+            state(statement)
+            if statement.id in checks:
+                _check(desk.topic, statement.id, checks[statement.id].says, everything)
 
 
 def state(statement: Statement) -> None:
@@ -114,9 +110,9 @@ def _results() -> dict[str, Result]:
     return {}
 
 
-def source(functions: Sequence[Callable]) -> None:
+def source(desk: Desk) -> None:
     """The code that just ran."""
-    for function in functions:
+    for function in desk.view.code:
         st.code(getsource(function), language="python")
 
 
@@ -151,16 +147,20 @@ def snippet(desk: Desk) -> str:
 def uploads(desk: Desk) -> None:
     """Bring your own data: what the view knows how to read."""
     for label, (kinds, read) in desk.view.uploads.items():
-        brought = st.file_uploader(label, type=list(kinds), key=f"{desk.topic}.{desk.view.name}.upload.{label}")
-        if brought is not None and st.button("Use it", key=f"use.{label}", type="primary", on_click=_bring,
-                                             args=(desk, read, brought.getvalue())):  # fmt: skip
-            st.caption("In use.")
+        key = f"{desk.topic}.{desk.view.name}.upload"
+        with st.expander(label, icon=":material/upload:"):
+            st.file_uploader(
+                label, type=list(kinds), key=key, label_visibility="collapsed", on_change=_bring, args=(desk, read, key)
+            )
 
 
-def _bring(desk: Desk, read: Callable[[bytes], tuple[dict[str, Any], list[str]]], content: bytes) -> None:
+def _bring(desk: Desk, read: Callable[[bytes], tuple[dict[str, Any], list[str]]], key: str) -> None:
+    file = st.session_state[key]
+    if file is None:
+        return
     try:
-        settings, notes = read(content)
+        settings, notes = read(file.getvalue())
         desk.turn(**settings)
-        desk.notes = list(notes)
+        desk.notes = [f"{file.name}: {note}" for note in notes]
     except ValueError as problem:
-        desk.notes = [str(problem)]
+        desk.notes = [f"{file.name}: {problem}"]

@@ -68,6 +68,8 @@ def _screen(desk: Desk) -> None:
     def happened() -> None:
         _event(desk, st.session_state[key].get("event") or {})
 
+    if not desk.view.bare and desk.shown != desk.page:
+        st.rerun()
     message = _message(desk)
     STAGE(key=key, data=message, on_pull_change=pulled, on_cursor_change=rested, on_event_change=happened)
 
@@ -108,12 +110,11 @@ def _news(tape: Tape, have: int, pulled: bool) -> tuple[int, list[Any], bool, st
 
 
 def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
-    """The cursor came to rest: the link and the formula follow."""
-    frame = int(cursor.get("frame", -1))
+    """The cursor moves on or came to rest: the formula and the link follow."""
     if cursor.get("tape") == _name(desk, desk.state.cfg):
-        desk.state = replace(desk.state, frame=frame if frame >= 0 else None)
-    if not desk.view.bare:
-        st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])
+        desk.at = int(cursor["frame"])
+        desk.state = replace(desk.state, frame=None if cursor.get("playing") else desk.at)
+    st.rerun(f"{desk.topic}.reading")
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:
@@ -125,4 +126,3 @@ def _event(desk: Desk, event: Mapping[str, Any]) -> None:
             desk.turn(**desk.view.events[event["type"]](event))
     except (ValueError, KeyError, TypeError) as problem:
         desk.notes = [str(problem)]
-    st.rerun()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from engine.figures.view import Scene, View
-from pages.words.desk import opening
+from pages.words.desk import Desk, opening
 from pages.words.frame import foot
 from pages.words.knobs import controls, headline, scenes
 from pages.words.reading import downloads, prose, source, uploads, verify
@@ -24,16 +24,24 @@ def topic_page(topic: str, views: Sequence[View], named: Sequence[Scene]) -> Non
     with left.container(key="stage"):
         play(desk)
     with st.container(key="below"):
-        about, checks, code, save = st.tabs(
-            ["What you see", "Statements, checked", "The code that ran", "Take it away"]
-        )
-        with about:
-            prose(desk, desk.view.name)
-            prose(desk, "sources")
-        with checks:
-            verify(desk)
-        with code:
-            source(desk.view.code)
-        with save:
-            downloads(desk)
+        below(desk)
         foot()
+
+
+@st.fragment
+def below(desk: Desk) -> None:
+    """What one reads, a tab at a time: only the open one is written, so that a knob answers at once."""
+    tabs = st.tabs(list(BELOW), key=f"{desk.topic}.below", on_change="rerun")
+    for tab, write in zip(tabs, BELOW.values(), strict=True):
+        if tab.open:
+            with tab:
+                write(desk)
+
+
+def about(desk: Desk) -> None:
+    """The text of the view, and its sources."""
+    prose(desk, desk.view.name)
+    prose(desk, "sources")
+
+
+BELOW = {"What you see": about, "Statements, checked": verify, "The code that ran": source, "Take it away": downloads}

@@ -1,0 +1,120 @@
+"""A small autoencoder that squeezes a picture into sixteen numbers, so that diffusion can work on those."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import cos, nan, pi
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from engine.device import DEVICE
+from engine.nets import ResidualMLP
+
+CODE = 16  # numbers a picture is squeezed into
+WIDTH, DEPTH = 128, 3
+NOISE = 0.3  # standard deviation of the noise on the code in training: near codes must mean near pictures
+PULL = 0.01  # weight of a code's squared length, which keeps it from outgrowing that noise
+WARM_UP = 30  # steps until the step size is at its top
+AVERAGE = 0.99  # of the moving averages of the weights and of the loss
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Encoder and decoder for pictures of side×side pixels, as pure functions of one flat weight vector."""
+
+    side: int
+
+    @cached_property
+    def encoder(self) -> ResidualMLP:
+        """Pixels to code."""
+        return ResidualMLP(self.side**2, CODE, WIDTH, DEPTH)
+
+    @cached_property
+    def decoder(self) -> ResidualMLP:
+        """Code to the logit of every pixel."""
+        return ResidualMLP(CODE, self.side**2, WIDTH, DEPTH)
+
+    @property
+    def size(self) -> int:
+        """Length of the flat weight vector, encoder first."""
+        return self.encoder.size + self.decoder.size
+
+    def init(self, generator: torch.Generator) -> Tensor:
+        """Fresh weights (size,) on the CPU."""
+        encoder, decoder = self.encoder.init(generator), self.decoder.init(generator)
+        before = (self.side**2 + 1) * WIDTH  # a code that begins at zero would learn late
+        encoder[before : before + WIDTH * CODE].normal_(std=WIDTH**-0.5, generator=generator)
+        return torch.cat([encoder, decoder])
+
+    def encode(self, weights: Tensor, images: Tensor) -> Tensor:
+        """weights: (size,), images: (n, side, side) in [0, 1] -> codes (n, 16)."""
+        return self.encoder(weights[: self.encoder.size], images.flatten(1))
+
+    def logits(self, weights: Tensor, codes: Tensor) -> Tensor:
+        """weights: (size,), codes: (n, 16) -> log odds of ink (n, side²)."""
+        return self.decoder(weights[self.encoder.size :], codes)
+
+    def decode(self, weights: Tensor, codes: Tensor) -> Tensor:
+        """weights: (size,), codes: (n, 16) -> images (n, side, side) in [0, 1]."""
+        return self.logits(weights, codes).sigmoid().view(-1, self.side, self.side)
+
+    def loss(self, weights: Tensor, images: Tensor, noise: Tensor) -> Tensor:
+        """Cross-entropy in nats per picture after noise (n, 16) on the code, and the pull on the code's length."""
+        codes = self.encode(weights, images)
+        guess = self.logits(weights, codes + NOISE * noise)
+        wrong = binary_cross_entropy_with_logits(guess, images.flatten(1), reduction="sum") / len(images)
+        return wrong + PULL * codes.square().sum(1).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """A trained autoencoder whose codes are shifted and scaled to mean 0 and variance 1 over its training pictures."""
+
+    net: Autoencoder
+    weights: Tensor  # (size,)
+    mean: Tensor  # (16,)
+    std: Tensor  # (16,)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(n, side, side) -> (n, 16)."""
+        return (self.net.encode(self.weights, images) - self.mean) / self.std
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(n, 16) -> (n, side, side) in [0, 1]."""
+        return self.net.decode(self.weights, self.mean + self.std * codes)
+
+
+def standardised(net: Autoencoder, weights: Tensor, images: Tensor) -> Codec:
+    """The codec whose codes of these images (n, side, side) have mean 0 and variance 1 in each of the 16 numbers."""
+    codes = net.encode(weights, images)
+    return Codec(net, weights, codes.mean(0), codes.std(0).clamp_min(1e-6))
+
+
+class Descent:
+    """Adam on one flat vector with a warm-up and a cosine decay, and moving averages of weights and loss."""
+
+    def __init__(self, weights: Tensor, steps: int, step_size: float) -> None:
+        self.weights = weights.to(DEVICE).requires_grad_()
+        self.average = self.weights.detach().clone()
+        self.steps, self.step_size, self.step = steps, step_size, 0
+        self.loss = self.loss_ema = nan
+        self._adam = torch.optim.Adam([self.weights], fused=DEVICE.type != "mps")
+
+    def __call__(self, loss: Callable[[Tensor], Tensor]) -> None:
+        """One step down the loss, a function of the weights."""
+        self._adam.param_groups[0]["lr"] = self.step_size * self._share()
+        self._adam.zero_grad()
+        value = loss(self.weights)
+        value.backward()
+        self._adam.step()
+        fresh = max(1 - AVERAGE, 1 / (self.step + 1))
+        self.average.lerp_(self.weights.detach(), fresh)
+        self.loss = value.item()
+        self.loss_ema = self.loss if self.step == 0 else self.loss_ema + fresh * (self.loss - self.loss_ema)
+        self.step += 1
+
+    def _share(self) -> float:
+        decay = 0.5 + 0.5 * cos(pi * self.step / self.steps)
+        return min(1.0, (self.step + 1) / WARM_UP) * decay
