@@ -1,12 +1,18 @@
 """The small networks, as pure functions of one flat weight vector."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import log, pi, prod, sqrt
+from math import cos, log, nan, pi, prod, sqrt
 
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
+
+from engine.device import DEVICE
+
+WARM_UP = 10  # steps until the step size is at its top
+MEMORY = 100  # steps that a moving average looks back in the end; a tenth of the run so far until then
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,31 @@ def octaves(count: int, longest: float, shortest: float) -> Tensor:
     """Frequencies (1, count) for `fourier` on one number: wavelengths evenly spaced in the logarithm."""
     waves = torch.linspace(log(longest), log(shortest), count).exp()
     return (2 * pi / waves)[None]
+
+
+class Descent:
+    """Adam on one flat vector with a warm-up and a cosine decay, and moving averages of weights and loss."""
+
+    def __init__(self, weights: Tensor, steps: int, step_size: float) -> None:
+        self.weights = weights.to(DEVICE).requires_grad_()
+        self.average = self.weights.detach().clone()
+        self.steps, self.step_size, self.step = steps, step_size, 0
+        self.loss = self.loss_ema = nan
+        self._adam = torch.optim.Adam([self.weights], fused=DEVICE.type != "mps")
+
+    def __call__(self, loss: Callable[[Tensor], Tensor]) -> None:
+        """One step down the loss, a function of the weights."""
+        self._adam.param_groups[0]["lr"] = self.step_size * self._share()
+        self._adam.zero_grad()
+        value = loss(self.weights)
+        value.backward()
+        self._adam.step()
+        fresh = max(1 / MEMORY, 10 / (self.step + 10))
+        self.average.lerp_(self.weights.detach(), fresh)
+        self.loss = value.item()
+        self.loss_ema = self.loss if self.step == 0 else self.loss_ema + fresh * (self.loss - self.loss_ema)
+        self.step += 1
+
+    def _share(self) -> float:
+        decay = 0.5 + 0.5 * cos(pi * self.step / self.steps)
+        return min(1.0, (self.step + 1) / WARM_UP) * decay

@@ -12,6 +12,7 @@ from engine.data.points import encode
 from engine.device import generator
 from engine.diffusion_denoising import langevin
 from engine.diffusion_denoising.langevin import Chains, Config, langevin_step, level, run, two_modes
+from engine.diffusion_denoising.score import relative
 from engine.knob import extremes
 
 SHORT = Config(steps=24)
@@ -61,8 +62,8 @@ def test_the_divergence_threshold_bisected_is_twice_the_variance():
 def test_a_lost_chain_ends_the_run_and_stays_in_sight_of_the_picture():
     frames = wind(Config(data="one_gaussian", step_size=2.4, steps=200))
     last = frames[-1]
-    assert 0 < last.diverged == last.step < 200
-    assert all(frame.diverged == -1 for frame in frames[:-1])
+    assert 0 < last.diverged <= last.step < 200
+    assert all(frame.diverged == -1 for frame in frames if frame.step < last.diverged)
     assert all(np.isfinite(frame.cloud).all() and np.abs(frame.cloud).max() <= 4 * frame.half for frame in frames)
     assert math.isinf(last.variance_limit) and math.isfinite(last.variance)
 
@@ -114,6 +115,24 @@ def test_annealing_mends_the_weights_that_plain_chains_get_wrong():
     assert mended.sigma == 0
 
 
+def test_a_learned_score_is_trained_first_and_with_annealing_it_samples_the_data():
+    cfg = Config(data="swiss_roll", score="learned", annealed=True, steps=300)
+    frames = wind(cfg)
+    taught = [frame.trained for frame in frames if frame.step == 0]
+    assert taught[0] == 0 and taught == sorted(taught) and frames[-1].trained == 1
+    assert np.array_equal(frames[0].cloud, frames[len(taught) - 1].cloud)
+    assert frames[-1].distance < frames[-1].floor + 5 * frames[-1].floor_spread
+    assert frames[-1].sigma == pytest.approx(langevin.FINEST * float(langevin.target(cfg).std.min()))
+
+
+def test_a_learned_score_is_close_to_the_exact_one_where_data_are():
+    p = two_modes(4.0)
+    *_, (denoiser, done) = langevin.taught(p, generator(0))
+    x = p.noised(1.0, 0.5).sample(2000, generator(1))
+    assert done == 1
+    assert relative(level(p, 0.5, 0.1, 4.0, denoiser).score(x), p.noised(1.0, 0.5).score(x)) < 0.15
+
+
 def test_moments_and_masses_agree_with_samples():
     for data in ("two_modes", "swiss_roll"):
         p = langevin.target(Config(data=data))
@@ -154,6 +173,7 @@ def test_every_knob_at_both_ends_gives_whole_frames(cfg):
             values = getattr(frame, name)
             assert values.shape == shape and values.dtype == np.float32 and np.isfinite(values).all()
     assert frames[-1].step == cfg.steps or frames[-1].diverged > 0
+    assert frames[-1].trained == 1
 
 
 def test_at_most_120_frames_and_all_steps_in_order():

@@ -139,3 +139,16 @@ def test_the_atlas_shows_the_score_of_x_t():
         p = moons().noised(bar**0.5, (1 - bar) ** 0.5)
         x = torch.stack([torch.from_numpy(found.place), torch.zeros(len(found.place))], 1).double()
         assert np.allclose(found.exact[row], (1 - bar) ** 0.5 * p.score(x)[:, 0].numpy(), atol=2e-3, rtol=1e-3)
+
+
+def test_a_survey_learns_all_levels_but_the_guess_of_the_clean_point_fails_at_little_noise():
+    """Divided by a small sigma squared, the error of a network that says the clean point drowns its score."""
+    kinds = {}
+    for kind in ("v_prediction", "sample"):
+        walk = list(score.survey(score.LevelsConfig(train_steps=400, prediction_type=kind)))
+        assert [walk[0].step, walk[-1].step] == [0, 400]
+        kinds[kind] = walk[-1]
+    assert kinds["v_prediction"].total_error < 0.2 < 2 < kinds["sample"].level_error[0]
+    assert kinds["sample"].level_error[-1] < 0.05
+    for name, shape in {"exact": (24, 64), "learned": (24, 64), "error": (24, 64), "density": (24, 64)}.items():
+        assert getattr(kinds["sample"], name).shape == shape and np.isfinite(getattr(kinds["sample"], name)).all()

@@ -44,6 +44,7 @@ export class Panel {
   /** Take the theme's colours. */
   dress() {
     this.theme = this.stage.theme;
+    this.held = null;
     const shade = this.theme.dark ? "dark" : "light";
     this.layers = this.spec.layers.map((layer) => {
       const role = this.stage.spec.roles[layer.role];
@@ -76,6 +77,7 @@ export class Panel {
     if (this.spec.equal) this.square();
     this.x.place(this.left, this.right);
     this.y.place(this.bottom, this.top);
+    this.held = null;
   }
 
   square() {
@@ -102,23 +104,58 @@ export class Panel {
   }
 
   draw(cursor, g = this.g) {
+    const arrays = this.layers.map((layer) => this.array(layer, cursor));
+    const done = this.vector ? 0 : this.rest(arrays, cursor);
+    g.setTransform(1, 0, 0, 1, 0, 0);
+    g.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    if (this.vector) this.ground(g);
+    else g.drawImage(this.under, 0, 0);
+    this.inside(g, () => {
+      this.stack(g, arrays, done, this.layers.length, cursor);
+      this.crosshair(g);
+      this.stage.pencil?.draw(this, g);
+    });
+  }
+
+  /** Keep the axes and the lowest layers, as far as they rest, as one picture; say how many layers that holds. */
+  rest(arrays, cursor) {
+    let n = 0;
+    while (n < arrays.length && this.layers[n].kind !== "curve" && arrays[n] === this.before?.[n]) n += 1;
+    this.before = arrays;
+    const held = this.held && this.held.length === n && this.held.every((array, i) => array === arrays[i]);
+    if (held) return n;
+    this.under ||= document.createElement("canvas");
+    Object.assign(this.under, { width: this.canvas.width, height: this.canvas.height });
+    const g = this.under.getContext("2d");
+    this.ground(g);
+    this.inside(g, () => this.stack(g, arrays, 0, n, cursor));
+    this.held = arrays.slice(0, n);
+    return n;
+  }
+
+  ground(g) {
     g.setTransform(this.sharp, 0, 0, this.sharp, 0, 0);
-    g.clearRect(0, 0, this.width, this.height);
     if (this.spec.axes) this.grid(g);
+  }
+
+  /** Draw within the plotting rectangle. */
+  inside(g, act) {
+    g.setTransform(this.sharp, 0, 0, this.sharp, 0, 0);
     g.save();
     g.beginPath();
     g.rect(this.left - 1, this.top - 1, this.right - this.left + 2, this.bottom - this.top + 2);
     if (this.spec.axes) g.clip();
-    this.layers.forEach((layer) => {
-      const array = this.array(layer, cursor);
-      if (!array) return;
-      g.save();
-      LAYERS[layer.kind](g, this, layer, array, cursor);
-      g.restore();
-    });
-    this.crosshair(g);
-    this.stage.pencil?.draw(this, g);
+    act();
     g.restore();
+  }
+
+  stack(g, arrays, from, to, cursor) {
+    for (let i = from; i < to; i += 1) {
+      if (!arrays[i]) continue;
+      g.save();
+      LAYERS[this.layers[i].kind](g, this, this.layers[i], arrays[i], cursor);
+      g.restore();
+    }
   }
 
   grid(g) {

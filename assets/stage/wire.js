@@ -5,18 +5,25 @@ const TYPES = { f: Float32Array, b: Uint8Array };
 /** bytes -> {header, arrays}: `arrays[i]` is {data, shape} for the i-th entry of header.arrays. */
 export function decode(bytes) {
   const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const view = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
-  const size = view.getUint32(0, true);
+  const numbers = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
+  const size = numbers.getUint32(0, true);
   const text = new TextDecoder().decode(whole.subarray(4, 4 + size));
   const header = JSON.parse(text);
   let at = 4 + size + ((4 - (size % 4)) % 4);
   const arrays = header.arrays.map(([type, ...shape]) => {
     const count = shape.reduce((a, b) => a * b, 1);
-    const data = new TYPES[type](whole.buffer, whole.byteOffset + at, count);
-    at += Math.ceil(data.byteLength / 4) * 4;
-    return { data, shape };
+    const view = new TYPES[type](whole.buffer, whole.byteOffset + at, count);
+    at += Math.ceil(view.byteLength / 4) * 4;
+    return { data: view.slice(), shape }; // a copy of its own, so that the message can be let go
   });
   return { header, arrays };
+}
+
+/** Whether two arrays hold the same numbers: then one of them is enough. */
+function same(a, b) {
+  if (!b || a.data.length !== b.data.length) return false;
+  for (let i = 0; i < a.data.length; i += 1) if (a.data[i] !== b.data[i]) return false;
+  return true;
 }
 
 /** The frames of one tape that the browser holds, bounded in bytes: past the bound every second one is let go. */
@@ -32,9 +39,10 @@ export class Reel {
 
   /** Take frames that begin at number `start`; what is held already or leaves a gap is not taken. */
   take(start, frames) {
-    frames.slice(Math.max(0, this.frames.length - start)).forEach((frame) => {
-      if (start > this.frames.length) return;
-      this.frames.push(frame.map((a) => ({ data: a.data.slice(), shape: a.shape })));
+    if (start > this.frames.length) return;
+    frames.slice(this.frames.length - start).forEach((frame) => {
+      const before = this.frames.at(-1);
+      this.frames.push(before ? frame.map((array, slot) => (same(array, before[slot]) ? before[slot] : array)) : frame);
       this.bytes += frame.reduce((sum, a) => sum + a.data.byteLength, 0);
     });
     if (this.bytes > this.bound) this.thin();
@@ -68,7 +76,7 @@ export class Reel {
     const a = this.at(i)?.[slot];
     const b = this.at(i + 1)?.[slot];
     const t = cursor - i;
-    if (!a || !b || !t || a.data.length !== b.data.length || a.data instanceof Uint8Array) return a;
+    if (!a || !b || !t || a === b || a.data.length !== b.data.length || a.data instanceof Uint8Array) return a;
     const data = new Float32Array(a.data.length);
     for (let k = 0; k < data.length; k += 1) data[k] = a.data[k] + t * (b.data[k] - a.data[k]);
     return { data, shape: a.shape };

@@ -2,22 +2,45 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import cos, nan, pi
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from engine.device import DEVICE
+from engine.data import digits, glyphs
+from engine.device import DEVICE, generator
 from engine.nets import ResidualMLP
 
 CODE = 16  # numbers a picture is squeezed into
 WIDTH, DEPTH = 128, 3
 NOISE = 0.3  # standard deviation of the noise on the code in training: near codes must mean near pictures
 PULL = 0.01  # weight of a code's squared length, which keeps it from outgrowing that noise
+POOL, TEST = 8192, 100  # glyphs to train on, pictures held out
 WARM_UP = 30  # steps until the step size is at its top
 AVERAGE = 0.99  # of the moving averages of the weights and of the loss
+
+
+class Pictures(NamedTuple):
+    """What is learned from, and what is held out; numeral i % 10 at index i of the latter."""
+
+    train: Tensor  # (n, h, w)
+    labels: Tensor  # (n,)
+    test: Tensor  # (100, h, w)
+
+
+@cache
+def pictures(data: str) -> Pictures:
+    """The pictures of that name on DEVICE, made once: the same for every seed."""
+    if data == "digits":
+        train, test = digits.split()
+    else:
+        pool = glyphs.sample(POOL + 5 * TEST, generator(0))
+        train, test = [digits.Digits(*(part[cut] for part in pool[:2])) for cut in (slice(POOL), slice(POOL, None))]
+    rows = torch.stack([test.images[test.labels == k][:10] for k in range(10)], 1)
+    return Pictures(train.images, train.labels, rows.flatten(0, 1))
 
 
 @dataclass(frozen=True)
@@ -86,10 +109,11 @@ class Codec:
         return self.net.decode(self.weights, self.mean + self.std * codes)
 
 
-def standardised(net: Autoencoder, weights: Tensor, images: Tensor) -> Codec:
-    """The codec whose codes of these images (n, side, side) have mean 0 and variance 1 in each of the 16 numbers."""
+def standardised(net: Autoencoder, weights: Tensor, images: Tensor) -> tuple[Codec, Tensor]:
+    """The codec whose codes of these images (n, side, side) have mean 0 and variance 1, and those codes (n, 16)."""
     codes = net.encode(weights, images)
-    return Codec(net, weights, codes.mean(0), codes.std(0).clamp_min(1e-6))
+    mean, std = codes.mean(0), codes.std(0).clamp_min(1e-6)
+    return Codec(net, weights, mean, std), (codes - mean) / std
 
 
 class Descent:

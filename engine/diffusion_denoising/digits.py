@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 from math import nan, sqrt
 from typing import NamedTuple
 
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from engine.data import digits, glyphs
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising.autoencoder import CODE, Autoencoder, Codec, Descent, standardised
+from engine.diffusion_denoising.autoencoder import CODE, Autoencoder, Codec, Descent, pictures, standardised
 from engine.diffusion_denoising.model import CONDITION, denoised, target
 from engine.diffusion_denoising.samplers import SAMPLERS, State, last, normal
 from engine.diffusion_denoising.schedules import SIGMA_MAX, SIGMA_MIN, schedule
@@ -24,7 +22,7 @@ from engine.tape import record
 CLASSES, EACH = 10, 6  # the grid: a row of 6 for each numeral
 UNKNOWN = CLASSES  # the label that says nothing
 DROPPED = 0.1  # share of the training labels replaced by it (Ho and Salimans, 2022)
-POOL, KNOWN, TEST = 8192, 2048, 100  # glyphs to train on, pictures that a sample is compared to, held-out pictures
+KNOWN = 2048  # pictures that a sample is compared to
 BATCHES, CHUNKS, STEP_SIZES = (64, 128), (10, 16), (6e-3, 8e-3)  # of the autoencoder and of the denoiser; steps a frame
 MEDIAN, SPREAD = -0.6, 1.0  # of log sigma in training (Karras et al. 2022)
 PREVIEW, PREVIEW_STEPS = 3, 8  # while training: every so many frames a grid, and its sampler steps
@@ -82,32 +80,12 @@ class Frame(NamedTuple):
     loss: float  # of the last batch; NaN at a phase's start and in sampling
     loss_ema: float
     sigma: float  # noise over signal in the codes behind the images: 0 when done, NaN in the first phase
-    calls: int  # network calls spent on the images
+    calls: int  # of the denoiser, spent on the images; guidance asks the network twice in each
     legibility: float  # estimate: share of the images whose nearest real picture shows the numeral asked for
     legibility_error: float  # its standard error
     images: np.ndarray  # (60, h, w) in [0, 1]: first reconstructions of held-out pictures, then samples
     labels: np.ndarray  # (60,) the numeral that each was asked to show
     weights: np.ndarray  # (p,) on the last frame of the training: everything learned, see `unpack`; else empty
-
-
-class Pictures(NamedTuple):
-    """What is learned from, and what is held out; numeral i % 10 at index i of the latter."""
-
-    train: Tensor  # (n, h, w)
-    labels: Tensor  # (n,)
-    test: Tensor  # (100, h, w)
-
-
-@cache
-def pictures(data: str) -> Pictures:
-    """The pictures of that name on DEVICE, made once: the same for every seed."""
-    if data == "digits":
-        train, test = digits.split()
-    else:
-        pool = glyphs.sample(POOL + 5 * TEST, generator(0))
-        train, test = [digits.Digits(*(part[cut] for part in pool[:2])) for cut in (slice(POOL), slice(POOL, None))]
-    rows = torch.stack([test.images[test.labels == k][: TEST // CLASSES] for k in range(CLASSES)], 1)
-    return Pictures(train.images, train.labels, rows.flatten(0, 1))
 
 
 def examples(data: str) -> np.ndarray:
@@ -196,8 +174,8 @@ def learn(cfg: Learning) -> Iterator[Frame]:
     net = Autoencoder(pictures(cfg.data).train.shape[-1])
     descent = Descent(net.init(rng), cfg.autoencoder_steps, STEP_SIZES[0])
     yield from _learn_codes(cfg, net, descent, rng)
-    codec = standardised(net, descent.average, pictures(cfg.data).train)
-    yield from _learn_denoiser(cfg, codec, rng)
+    codec, codes = standardised(net, descent.average, pictures(cfg.data).train)
+    yield from _learn_denoiser(cfg, codec, codes, rng)
 
 
 def _learn_codes(cfg: Learning, net: Autoencoder, descent: Descent, rng: torch.Generator) -> Iterator[Frame]:
@@ -207,10 +185,8 @@ def _learn_codes(cfg: Learning, net: Autoencoder, descent: Descent, rng: torch.G
         yield _training_frame(cfg, 0, descent, _judged(cfg.data, seen, nan, 0))
 
 
-def _learn_denoiser(cfg: Learning, codec: Codec, rng: torch.Generator) -> Iterator[Frame]:
-    descent = Descent(NET.init(rng), cfg.denoiser_steps, STEP_SIZES[1])
-    train, labels, _ = pictures(cfg.data)
-    codes = codec.encode(train)
+def _learn_denoiser(cfg: Learning, codec: Codec, codes: Tensor, rng: torch.Generator) -> Iterator[Frame]:
+    descent, labels = Descent(NET.init(rng), cfg.denoiser_steps, STEP_SIZES[1]), pictures(cfg.data).labels
     now, shown = Trained(codec, descent.average), None
     for i, done in enumerate(_chunks(descent, CHUNKS[1], lambda: _denoising_loss(codes, labels, rng))):
         if shown is None or done or i % PREVIEW == 0:

@@ -3,20 +3,24 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.points import SETS, Mixture, check_code, mixture
+from engine.data.points import Mixture, check_code, mixture
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising.score import arrow, half_width, lattice
+from engine.diffusion_denoising.model import Denoiser
+from engine.diffusion_denoising.model import score as learned_score
+from engine.diffusion_denoising.score import DATA, arrow, half_width, lattice, train, widest
 from engine.distance import Truth
 from engine.knob import knob
 
 CHAINS, FRAMES, LEVELS, TRAIL, GRID, ARROWS = 600, 120, 24, 160, 48, 20
 RIGHT = 0.7  # true weight of the right mode of "two_modes"
+TRAINING, FINEST = 1200, 0.25  # training steps of a learned score; its least smoothing, in std of a mode
 FAR = 1e3  # half-widths of the picture beyond which a chain has diverged
 TARGETS = {"two_modes": "two modes", "one_gaussian": "one Gaussian"}
 
@@ -27,11 +31,7 @@ Score = Callable[[Tensor], Tensor]  # (n, 2) -> (n, 2)
 class Config:
     """The settings of one Langevin run."""
 
-    data: str = knob(
-        "two_modes",
-        "target",
-        choices=TARGETS | {name: name.replace("_", " ") for name in SETS} | {"yours": "your own points"},
-    )
+    data: str = knob("two_modes", "target", choices=TARGETS | DATA)
     gap: float = knob(6.0, "distance between the modes", 0.0, 10.0, step=0.25, help="in standard deviations of a mode")
     step_size: float = knob(
         0.1, "step size", 1e-3, 3.0, symbol=r"\epsilon / s^2", log=True, help="s is the width of one mode, its std"
@@ -42,6 +42,12 @@ class Config:
         "everywhere",
         "chains start",
         choices={"everywhere": "everywhere", "left": "all on the left", "truth": "as true samples"},
+    )
+    score: str = knob(
+        "exact",
+        "score",
+        choices={"exact": "exact", "learned": "learned by a network"},
+        help="a network is trained first, on true samples with noise; it knows little where there are none",
     )
     seed: int = knob(0, "seed", 0, 999)
     points: str = knob("", "your points", text=check_code)
@@ -58,7 +64,7 @@ class Frame(NamedTuple):
     cloud: np.ndarray  # (600, 2) the chains, clipped to 4 half-widths
     path: np.ndarray  # (160, 2) where the first chain has been lately, oldest first
     density: np.ndarray  # (48, 48) of the smoothed target over its peak; rows from low to high y
-    arrows: np.ndarray  # (400, 4) x, y and the exact score of the smoothed target with its length compressed
+    arrows: np.ndarray  # (400, 4) x, y and the score that the chains follow, its length compressed
     variance: float  # of the first coordinate
     variance_error: float  # its standard error
     variance_exact: float  # what it must be after this many steps (one Gaussian)
@@ -73,7 +79,8 @@ class Frame(NamedTuple):
     floor: float  # the same distance of 600 true samples, mean
     floor_spread: float  # and its standard deviation
     largest_step: float  # the step size at which chains far out begin to diverge: 2 s^2
-    diverged: int  # step at which a chain was lost; -1 while none is
+    diverged: int  # step at which the first chain was lost, 1000 half-widths away; -1 while none is
+    trained: float  # share of the network's training done; 1 with the exact score
 
 
 def langevin_step(x: Tensor, score: Score, step_size: float, noise: Tensor) -> Tensor:
@@ -134,12 +141,16 @@ def barrier(p: Mixture) -> float:
     return float(height[: ridge + 1].max() - height[ridge])
 
 
-def levels(p: Mixture, annealed: bool) -> list[float]:
-    """The smoothing sigmas that the chains follow, falling geometrically to a tenth of the finest detail, then to 0."""
+def levels(p: Mixture, annealed: bool, last: float = 0.0) -> list[float]:
+    """The smoothing sigmas that the chains follow: `last`, or falling to it geometrically from the widest.
+
+    Without a last one they fall to a tenth of the finest detail and then to 0.
+    """
     if not annealed:
-        return [0.0]
-    widest = float((p.centres - p.weights @ p.centres).norm(dim=1).max() + p.std.max())
-    return [*np.geomspace(widest, 0.1 * float(p.std.min()), LEVELS - 1).tolist(), 0.0]
+        return [last]
+    if last:
+        return np.geomspace(widest(p), last, LEVELS).tolist()
+    return [*np.geomspace(widest(p), 0.1 * float(p.std.min()), LEVELS - 1).tolist(), 0.0]
 
 
 class Level(NamedTuple):
@@ -152,15 +163,19 @@ class Level(NamedTuple):
     arrows: np.ndarray  # (400, 4)
 
 
-def level(p: Mixture, sigma: float, step_size: float, half: float) -> Level:
-    """The target smoothed by sigma. Steps go with a mode's variance there (Song and Ermon, 2019, Algorithm 1)."""
+def level(p: Mixture, sigma: float, step_size: float, half: float, denoiser: Denoiser | None = None) -> Level:
+    """The target smoothed by sigma, with its exact score or that of a network.
+
+    Steps go with a mode's variance there (Song and Ermon, 2019, Algorithm 1).
+    """
     smooth = p.noised(1.0, sigma)
     variance = float(smooth.std.min()) ** 2
     height = smooth.log_density(lattice(half, GRID))
     density = (height - height.max()).exp().reshape(GRID, GRID)
     spots = lattice(half * (1 - 1 / ARROWS), ARROWS)
-    arrows = arrow(spots, float(smooth.std.max()) * smooth.score(spots), 2 * half / ARROWS)
-    return Level(sigma, step_size * variance, smooth.score, density.cpu().numpy(), arrows.cpu().numpy())
+    slope = partial(learned_score, denoiser, sigma=sigma) if denoiser else smooth.score
+    arrows = arrow(spots, float(smooth.std.max()) * slope(spots), 2 * half / ARROWS)
+    return Level(sigma, step_size * variance, slope, density.cpu().numpy(), arrows.cpu().numpy())
 
 
 def starts(cfg: Config, p: Mixture, half: float, rng: torch.Generator) -> Tensor:
@@ -180,7 +195,7 @@ class Chains:
         self.x, self.half, self.band = x, half, band
         self.side = torch.sign(x[:, 0])
         self.path = x[:1].expand(TRAIL, 2).clone()
-        self.step, self.time, self.crossings, self.diverged = 0, 0.0, 0, -1
+        self.step, self.time, self.crossings, self.diverged, self.lost = 0, 0.0, 0, -1, 0.0
 
     def advance(self, now: Level, rng: torch.Generator) -> None:
         """One Langevin step of every chain. A crossing counts once a chain is `band` beyond the middle."""
@@ -193,7 +208,8 @@ class Chains:
         self.crossings += int((side != self.side).sum())
         self.side = side
         self.path = torch.cat([self.path[1:], self.x[:1]])
-        if self.diverged < 0 and bool((self.x.abs() >= far).any()):
+        self.lost = float((self.x.abs().amax(1) >= far).float().mean())
+        if self.diverged < 0 and self.lost:
             self.diverged = self.step
 
 
@@ -245,25 +261,40 @@ def observe(cfg: Config, p: Mixture, chains: Chains, now: Level, facts: dict, tr
         crossings=chains.crossings,
         distance=truth(x),
         diverged=chains.diverged,
+        trained=1.0,
         **facts,
     )
 
 
+def taught(p: Mixture, rng: torch.Generator) -> Iterator[tuple[Denoiser, float]]:
+    """A network in training for all levels that chains with a learned score follow, and how much of it is done."""
+    stages = train(p, rng, TRAINING, FINEST * float(p.std.min()), widest(p), chunk=15)
+    for stage, denoiser in enumerate(stages):
+        yield denoiser, 15 * stage / TRAINING
+
+
 def run(cfg: Config) -> Iterator[Frame]:
-    """The chains from their start to step K, in at most 120 frames; it ends early once a chain is lost."""
-    rng, p = generator(cfg.seed), target(cfg)
+    """The chains from their start to step K, in at most 120 frames; it ends early once half of them are lost.
+
+    With a learned score, 81 frames of training come first. Raises ValueError for an empty drawing.
+    """
+    rng, p, denoiser = generator(cfg.seed), target(cfg), None
     half = half_width(p)
     chains = Chains(starts(cfg, p, half, rng), half, max(cfg.gap / 4, 0.25) if cfg.data == "two_modes" else 0.25)
     truth = Truth(p.sample, CHAINS, rng, times=4, repeats=6, along=32)
-    facts = about(cfg, p, half, truth)
-    ladder = levels(p, cfg.annealed)
-    stride, now, at = math.ceil(cfg.steps / (FRAMES - 1)), level(p, ladder[0], cfg.step_size, half), 0
-    yield observe(cfg, p, chains, now, facts, truth)
+    show = partial(observe, cfg, p, chains, facts=about(cfg, p, half, truth), truth=truth)
+    last = FINEST * float(p.std.min()) if cfg.score == "learned" else 0.0
+    ladder = levels(p, cfg.annealed, last)
+    for denoiser, share in taught(p, rng) if cfg.score == "learned" else ():
+        yield show(level(p, ladder[0], cfg.step_size, half, denoiser))._replace(trained=share)
+    stride, now, at = math.ceil(cfg.steps / (FRAMES - 1)), level(p, ladder[0], cfg.step_size, half, denoiser), 0
+    if denoiser is None:
+        yield show(now)
     for k in range(cfg.steps):
         if (rung := round(k / (cfg.steps - 1) * (len(ladder) - 1))) != at:
-            at, now = rung, level(p, ladder[rung], cfg.step_size, half)
+            at, now = rung, level(p, ladder[rung], cfg.step_size, half, denoiser)
         chains.advance(now, rng)
-        if chains.step % stride == 0 or chains.step == cfg.steps or chains.diverged >= 0:
-            yield observe(cfg, p, chains, now, facts, truth)
-        if chains.diverged >= 0:
+        if chains.step % stride == 0 or chains.step == cfg.steps or chains.lost > 0.5:
+            yield show(now)
+        if chains.lost > 0.5:
             return

@@ -10,7 +10,7 @@ from engine.nets import ResidualMLP, fourier, octaves
 
 Denoise = Callable[[Tensor, float], Tensor]  # (x = x0 + sigma noise, sigma) -> E[x0 | x], both (n, d)
 FEATURES = 32  # Fourier frequencies on the input
-FINEST = 4.0  # their standard deviation in radians per unit
+SPREAD = 2.0  # their standard deviation in radians per unit
 CONDITION = 8  # sine and cosine pairs on the noise level
 
 
@@ -67,7 +67,7 @@ def network(width: int = 128, depth: int = 3, dim: int = 2) -> ResidualMLP:
 
 def init(net: ResidualMLP, generator: torch.Generator) -> Tensor:
     """Fresh weights: (p,) float32 on the CPU, the Fourier frequencies (they learn too) and then the network's."""
-    frequencies = FINEST * torch.randn(net.outputs * FEATURES, generator=generator)
+    frequencies = SPREAD * torch.randn(net.outputs * FEATURES, generator=generator)
     return torch.cat([frequencies, net.init(generator)])
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.diffusion_denoising.model import Denoise, predict_noise
-from engine.diffusion_denoising.schedules import Schedule
+from engine.diffusion_denoising.schedules import ALL_NOISE, Schedule
 
 Noise = Callable[[Tensor], Tensor]  # x -> fresh standard normal noise, shaped like x
 
@@ -73,9 +73,10 @@ def heun(
 ) -> Iterator[State]:
     """The probability-flow ODE dx/dsigma = (x - D(x)) / sigma by Heun's rule (Karras et al. 2022, Alg. 1).
 
-    Two calls a step, one in the last, where sigma becomes zero. Draws no noise.
+    Noise levels have a constant ratio. Two calls a step; one in the last, where sigma becomes zero, and above
+    sigma = 20, where Euler's rule is exact. Draws no noise.
     """
-    bars = schedule.levels(num_inference_steps)
+    bars = schedule.levels(num_inference_steps, "geometric")
     x, calls = x_T / bars[0] ** 0.5, 0
     yield State(x_T, x_T, bars[0], 0)
     for now, after in pairwise(bars):
@@ -83,9 +84,10 @@ def heun(
         clean = denoise(x, here)
         slope = (x - clean) / here
         ahead = x + (there - here) * slope
-        if there > 0:
+        second = there > 0 and here <= ALL_NOISE
+        if second:
             ahead = x + (there - here) * (slope + (ahead - denoise(ahead, there)) / there) / 2
-        x, calls = ahead, calls + (2 if there > 0 else 1)
+        x, calls = ahead, calls + 1 + second
         yield State(x * after**0.5, clean, after, calls)
 
 
@@ -97,13 +99,14 @@ def annealed_langevin(
     noise: Noise,
     *,
     repeats: int = 2,
-    step_size: float = 0.5,
+    step_size: float = 0.8,
 ) -> Iterator[State]:
     """Langevin steps at ever lower noise, then one jump to the clean guess (Song & Ermon 2019, Alg. 1).
 
-    At each level `repeats` steps x += r sigma^2 score + sqrt(2 r) sigma z with r = `step_size`; one call each.
+    Noise levels have a constant ratio. At each, `repeats` steps x += r sigma^2 score + sqrt(2 r) sigma z with
+    r = `step_size`; one call a step.
     """
-    bars = schedule.levels(num_inference_steps)[:-1]
+    bars = schedule.levels(num_inference_steps, "geometric")[:-1]
     x, calls = x_T / bars[0] ** 0.5, 0
     yield State(x_T, x_T, bars[0], 0)
     for bar in bars:

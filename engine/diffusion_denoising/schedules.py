@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 8.0  # of the log-linear schedule, in units of the data's standard deviation
+ALL_NOISE = 20.0  # noise over signal at which a sampler need not look closely
 
 
 def linear(num_train_timesteps: int) -> Tensor:
@@ -60,16 +61,40 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.betas)
 
-    def timesteps(self, num_inference_steps: int) -> list[int]:
-        """That many t from T-1 down to 0, evenly spread; never more than T of them."""
-        count = min(num_inference_steps, len(self))
+    def timesteps(self, num_inference_steps: int, spacing: str = "even") -> list[int]:
+        """That many t (never more than T) from T-1 down to 0, nearest to the noise levels of a rule of SPACINGS."""
+        count, last = min(num_inference_steps, len(self)), len(self) - 1
         if count == 1:
-            return [len(self) - 1]
-        return [round(i * (len(self) - 1) / (count - 1)) for i in reversed(range(count))]
+            return [last]
+        wanted = SPACINGS[spacing](self.sigma, count)
+        found = [-1]
+        for i, t in enumerate((self.sigma.log()[:, None] - wanted.log()).abs().argmin(0).tolist()):
+            found.append(min(max(t, found[-1] + 1), last - (count - 1 - i)))
+        return found[:0:-1]
 
-    def levels(self, num_inference_steps: int) -> list[float]:
+    def levels(self, num_inference_steps: int, spacing: str = "even") -> list[float]:
         """alpha_bar at those t, and 1 (no noise) at the end."""
-        return [float(self.alpha_bar[t]) for t in self.timesteps(num_inference_steps)] + [1.0]
+        return [float(self.alpha_bar[t]) for t in self.timesteps(num_inference_steps, spacing)] + [1.0]
+
+
+def even(sigma: Tensor, count: int) -> Tensor:
+    """Noise levels evenly spread over t: sigma (T,) -> (count,)."""
+    return sigma[torch.linspace(0, len(sigma) - 1, count).round().long()]
+
+
+def geometric(sigma: Tensor, count: int) -> Tensor:
+    """Noise levels with a constant ratio between neighbours (Song & Ermon 2019): sigma (T,) -> (count,).
+
+    All that lies above sigma = 20, where hardly any signal is left to find, is one step.
+    """
+    low, high = float(sigma[0]), float(sigma[-1])
+    if high <= ALL_NOISE or count < 3:
+        return torch.linspace(log(low), log(high), count, dtype=torch.float64).exp()
+    ladder = torch.linspace(log(low), log(ALL_NOISE), count - 1, dtype=torch.float64).exp()
+    return torch.cat([ladder, sigma[-1:]])
+
+
+SPACINGS = {"even": even, "geometric": geometric}
 
 
 @cache

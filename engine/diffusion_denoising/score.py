@@ -12,11 +12,14 @@ from torch import Tensor
 from engine.data.points import SETS, Mixture, check_code, mixture
 from engine.device import DEVICE, generator
 from engine.diffusion_denoising.autoencoder import Descent
-from engine.diffusion_denoising.model import Denoise, Denoiser, init, network, score
+from engine.diffusion_denoising.model import PREDICTION_TYPES, Denoise, Denoiser, init, network, score
+from engine.diffusion_denoising.schedules import SIGMA_MAX, SIGMA_MIN
 from engine.knob import knob
 
 CHUNK, BATCH, RATE = 10, 256, 1e-2  # training steps a frame, points a step, step size of Adam at the start
 GRID, ARROWS, SHOWN, HELD = 48, 20, 600, 1024  # places of the fields, of the arrows; points drawn; points held out
+LEVELS, PLACES, DRAWN = 24, 64, 128  # of an atlas: noise levels, places on its line, points drawn a level
+DATA = {name: name.replace("_", " ") for name in SETS} | {"yours": "your own points"}
 OUTPUTS = {
     "sample": "the clean point",
     "v_prediction": "a correction, with a skip",
@@ -28,11 +31,7 @@ OUTPUTS = {
 class Config:
     """The settings of one denoising autoencoder."""
 
-    data: str = knob(
-        "moons",
-        "data",
-        choices={name: name.replace("_", " ") for name in SETS} | {"yours": "your own points"},
-    )
+    data: str = knob("moons", "data", choices=DATA)
     sigma: float = knob(0.3, "noise", 0.05, 3.0, symbol=r"\sigma", log=True)
     train_steps: int = knob(800, "training steps", 50, 3000, log=True)
     width: int = knob(64, "width", 8, 96, log=True, help="units in each of the three hidden layers")
@@ -64,6 +63,11 @@ class Frame(NamedTuple):
 def half_width(p: Mixture) -> float:
     """Half the side of a square about 0 that holds nearly all of p."""
     return max(3.0, float((p.centres.abs().amax(1) + 3.5 * p.std).max()))
+
+
+def widest(p: Mixture) -> float:
+    """The smoothing sigma at which all modes have become one."""
+    return float((p.centres - p.weights @ p.centres).norm(dim=1).max() + p.std.max())
 
 
 def lattice(half: float, n: int) -> Tensor:
@@ -137,32 +141,44 @@ def examine(denoise: Denoise, of: Exam, step: int) -> Frame:
     )
 
 
-def train(cfg: Config, p: Mixture, rng: torch.Generator) -> Iterator[Denoiser]:
-    """The autoencoder before training and after every 10 steps, each with the running average of its weights.
+def train(
+    p: Mixture,
+    rng: torch.Generator,
+    steps: int,
+    low: float,
+    high: float,
+    prediction_type: str = "v_prediction",
+    width: int = 64,
+    chunk: int = CHUNK,
+) -> Iterator[Denoiser]:
+    """The autoencoder before training and after every `chunk` steps, each with the running average of its weights.
 
-    It minimises E |r(x0 + sigma noise) - x0|^2 with Adam and a cosine step size (Vincent et al., 2010).
+    It minimises E |r(x0 + sigma noise) - x0|^2 with Adam (Vincent et al., 2010), sigma log-uniform from low to high;
+    over many levels each is weighted by what the network's own output counts for there.
     """
-    net = network(cfg.width)
+    net, wanted = network(width), PREDICTION_TYPES[prediction_type]
 
     def loss(weights: Tensor) -> Tensor:
         x0 = p.sample(BATCH, rng)
         noise = torch.randn(BATCH, 2, generator=rng).to(DEVICE)
-        r = Denoiser(weights, cfg.prediction_type, net)
-        return (r(x0 + cfg.sigma * noise, cfg.sigma) - x0).square().mean()
+        sigma = (low * (high / low) ** torch.rand(BATCH, 1, generator=rng)).to(DEVICE)
+        r = Denoiser(weights, prediction_type, net)
+        return ((r(x0 + sigma * noise, sigma) - x0) / wanted(sigma)[1]).square().mean()
 
-    descent = Descent(init(net, rng), cfg.train_steps, RATE)
-    yield Denoiser(descent.average.clone(), cfg.prediction_type, net)
-    while descent.step < cfg.train_steps:
+    descent = Descent(init(net, rng), steps, RATE)
+    yield Denoiser(descent.average.clone(), prediction_type, net)
+    while descent.step < steps:
         descent(loss)
-        if descent.step % CHUNK == 0 or descent.step == cfg.train_steps:
-            yield Denoiser(descent.average.clone(), cfg.prediction_type, net)
+        if descent.step % chunk == 0 or descent.step == steps:
+            yield Denoiser(descent.average.clone(), prediction_type, net)
 
 
 def run(cfg: Config) -> Iterator[Frame]:
     """A denoising autoencoder in training, beside the exact score. Raises ValueError for an empty drawing."""
     p, rng = mixture(cfg.data, cfg.points), generator(cfg.seed)
     test = exam(p, cfg.sigma, rng)
-    for chunk, denoiser in enumerate(train(cfg, p, rng)):
+    stages = train(p, rng, cfg.train_steps, cfg.sigma, cfg.sigma, cfg.prediction_type, cfg.width)
+    for chunk, denoiser in enumerate(stages):
         yield examine(denoiser, test, min(chunk * CHUNK, cfg.train_steps))
 
 
@@ -181,9 +197,6 @@ class Atlas(NamedTuple):
     error: np.ndarray  # (24, 64) length of learned - exact score, both coordinates
     level_error: np.ndarray  # (24,) root mean square error over that of the exact score, over 128 points of x_t
     total_error: float  # the same over all levels
-
-
-LEVELS, PLACES, DRAWN = 24, 64, 128
 
 
 class Grid(NamedTuple):
@@ -229,3 +242,24 @@ def atlas(denoiser: Denoiser, of: Grid, step: int) -> Atlas:
         level_error=(drawn / full).sqrt().cpu().numpy(),
         total_error=float((drawn.sum() / full.sum()).sqrt()),
     )
+
+
+@dataclass(frozen=True)
+class LevelsConfig:
+    """The settings of one network for all noise levels from 0.02 to 8."""
+
+    data: str = knob("moons", "data", choices=DATA)
+    train_steps: int = knob(1500, "training steps", 50, 3000, log=True)
+    width: int = knob(64, "width", 8, 96, log=True, help="units in each of the three hidden layers")
+    prediction_type: str = knob("v_prediction", "the network says", choices=OUTPUTS)
+    seed: int = knob(0, "seed", 0, 999)
+    points: str = knob("", "your points", text=check_code)
+
+
+def survey(cfg: LevelsConfig) -> Iterator[Atlas]:
+    """One network of all noise levels in training, and its error over (x, t). Raises like run."""
+    p, rng = mixture(cfg.data, cfg.points), generator(cfg.seed)
+    places = grid(p, SIGMA_MIN, SIGMA_MAX, rng)
+    stages = train(p, rng, cfg.train_steps, SIGMA_MIN, SIGMA_MAX, cfg.prediction_type, cfg.width)
+    for chunk, denoiser in enumerate(stages):
+        yield atlas(denoiser, places, min(chunk * CHUNK, cfg.train_steps))

@@ -14,7 +14,7 @@ from engine.figures.palette import ROLES
 from engine.figures.panel import Layer, Panel
 from engine.figures.view import Readout
 
-MESSAGE = 3 << 20  # bytes of frames in one message, about
+MESSAGE = 256 << 10  # bytes of frames in one message, about: more would hold up the next answer
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,11 @@ def encode(
     frames: Sequence[tuple[int, Sequence[Any], bool, str]],
     look: dict[str, Any],
     with_spec: bool,
+    room: int = MESSAGE,
 ) -> bytes:
-    """One message: per track (first frame number, frames, whether the run has ended, why it failed).
+    """One message of about `room` bytes: per track (first frame, frames, whether the run has ended, why it failed).
+
+    At least one frame of each track is sent; arrays that several frames share travel once.
 
     `look` holds what else the stage should know (view, fps, cursor, hold, present).
     """
@@ -50,14 +53,7 @@ def encode(
     if with_spec:
         header["spec"] = spec(tracks, look, arrays)
     for track, (start, some, done, failure) in zip(tracks, frames, strict=True):
-        sent, room = [], MESSAGE
-        for frame in some:
-            if room <= 0:
-                break
-            found = track.arrays(frame)
-            room -= sum(a.nbytes for a in found)
-            sent.append(list(range(len(arrays), len(arrays) + len(found))))
-            arrays += found
+        sent = _packed_frames(track, some, arrays, room)
         entry = {"tape": track.tape, "start": start, "frames": sent, "done": done and len(sent) == len(some)}
         header["tracks"].append(entry | {"failure": failure})
     header["arrays"] = [["b" if a.dtype == np.uint8 else "f", *a.shape] for a in arrays]
@@ -109,6 +105,23 @@ def _stands(tracks: Sequence[Track], present: bool) -> list[tuple[int, Panel]]:
     before, after = tracks[1].panels[place], tracks[0].panels[place]
     pair = [(1, replace(before, title=f"A · {before.title}", draw="")), (0, replace(after, title=f"B · {after.title}"))]
     return pair + ([] if present else charts)
+
+
+def _packed_frames(track: Track, frames: Sequence[Any], arrays: list[np.ndarray], room: int) -> list[list[int]]:
+    """Append the frames' arrays to `arrays` while there is room, and say where each frame's are."""
+    sent: list[list[int]] = []
+    known: dict[int, int] = {}
+    for frame in frames:
+        if room <= 0 and sent:
+            break
+        found = track.arrays(frame)
+        for array in found:
+            if id(array) not in known:
+                known[id(array)] = len(arrays)
+                arrays.append(array)
+                room -= array.nbytes
+        sent.append([known[id(array)] for array in found])
+    return sent
 
 
 def _panel(

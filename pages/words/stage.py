@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
-from engine.figures.wire import Track, encode, identity
+from engine.figures.wire import MESSAGE, Track, encode, identity
 from engine.knob import spell
 from engine.tape import Tape, record
 from pages.words.desk import Desk
@@ -91,9 +91,9 @@ def _message(desk: Desk) -> bytes:
     look = {"view": view.name, "fps": view.fps, "hold": view.hold, "present": desk.state.present, "bare": view.bare}
     name = identity(tracks, look)
     news = [_news(tape, desk.have.get(track.tape, 0), desk.pulled) for tape, track in zip(tapes, tracks, strict=True)]
-    message = encode(tracks, news, look | {"cursor": desk.state.frame}, with_spec=desk.held != name)
+    room = MESSAGE if desk.pulled else 1
+    message = encode(tracks, news, look | {"cursor": desk.state.frame}, desk.held != name, room)
     desk.held, desk.pulled = name, False
-    desk.have = {track.tape: start + len(frames) for track, (start, frames, _, _) in zip(tracks, news, strict=True)}
     return message
 
 
@@ -114,7 +114,7 @@ def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
     if cursor.get("tape") == _name(desk, desk.state.cfg):
         desk.at = int(cursor["frame"])
         desk.state = replace(desk.state, frame=None if cursor.get("playing") else desk.at)
-    st.rerun(f"{desk.topic}.reading")
+    st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])  # the stage too: a request for frames may have come along
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:
