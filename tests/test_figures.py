@@ -9,7 +9,7 @@ import pytest
 from engine.figures import diffusion_denoising as draw
 from engine.figures.palette import CATEGORIES, ROLES
 from engine.figures.still import montage, to_plotly
-from engine.figures.wire import Track, encode
+from engine.figures.wire import News, Track, encode
 from engine.knob import tidy
 from engine.tape import record
 
@@ -39,7 +39,7 @@ def test_every_panel_can_be_drawn(name, cfg):
 def test_every_panel_travels_to_the_stage(name, cfg):
     view, frames = recorded(name, cfg)
     track = Track("run", view.panels(cfg), view.readouts)
-    assert len(encode([track, track], [(0, frames, True, "")] * 2, LOOK, with_spec=True)) > 1000
+    assert len(encode([track, track], [News(0, frames, True)] * 2, LOOK, with_spec=True)) > 1000
 
 
 def _spoil(frame, change):
@@ -54,7 +54,7 @@ def test_spoilt_frames_can_be_drawn(view, change):
     spoilt = _spoil(recorded(view.name, cfg)[1][0], change)
     for panel in view.panels(cfg):
         to_plotly(panel, [spoilt])
-    encode([Track("run", view.panels(cfg), view.readouts)], [(0, [spoilt], True, "")], LOOK, with_spec=True)
+    encode([Track("run", view.panels(cfg), view.readouts)], [News(0, [spoilt], True)], LOOK, with_spec=True)
 
 
 @pytest.mark.parametrize("view", draw.VIEWS, ids=lambda v: v.name)

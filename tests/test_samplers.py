@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from engine.diffusion_denoising import forward, learn, reverse
 from engine.diffusion_denoising.model import predict_noise
 from engine.diffusion_denoising.samplers import (
     SAMPLERS,
+    Noise,
     annealed_langevin,
     ddim,
     ddim_step,
     ddpm,
+    ddpm_step,
     heun,
     last,
     normal,
     steps_within,
 )
-from engine.diffusion_denoising.schedules import schedule
+from engine.diffusion_denoising.schedules import Schedule, schedule
 from engine.distance import Truth, off_manifold
 from engine.knob import extremes, knobs
 
@@ -40,39 +43,64 @@ def start(n: int = 256, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, 2, generator=generator(seed))
 
 
+def precise(kind: type, plan: Schedule) -> Any:
+    """One of diffusers' schedulers on our betas, its tables in float64: they are float32 as it comes."""
+    theirs = kind(len(plan), trained_betas=plan.betas.numpy(), clip_sample=False)
+    theirs.alphas_cumprod, theirs.one = plan.alpha_bar, torch.ones((), dtype=torch.float64)
+    theirs.final_alpha_cumprod = theirs.one
+    return theirs
+
+
+def double(seed: int) -> Noise:
+    """Noise as diffusers draws it, in the precision of x."""
+    rng = generator(seed)
+    return lambda x: torch.randn(x.shape, generator=rng, dtype=x.dtype)
+
+
 @pytest.mark.parametrize(("name", "steps"), EVERY)
 @pytest.mark.parametrize("count", [1000, 20])
 def test_ddpm_is_that_of_diffusers_step_by_step(name, steps, count):
-    """Each step from our state, with the same prediction and the same draw of noise."""
-    plan, theirs = (
-        schedule(name, steps),
-        DDPMScheduler(trained_betas=schedule(name, steps).betas.numpy(), clip_sample=False),
-    )
+    """Each step from the same state, with the same prediction and the same draw of noise."""
+    plan = schedule(name, steps)
+    theirs = precise(DDPMScheduler, plan)
     theirs.set_timesteps(timesteps=plan.timesteps(count))
-    walk = ddpm(MOONS.denoise, plan, count, start(), normal(generator(1)))
-    rng, before = generator(1), next(walk).x
+    walk, rng = ddpm(MOONS.denoise, plan, count, start(32).double(), double(1)), generator(1)
+    before = next(walk).x
     for t, state in zip(theirs.timesteps, walk, strict=True):
         hat = predict_noise(MOONS.denoise, before, float(plan.alpha_bar[t]))
-        after = theirs.step(hat, int(t), before, generator=rng).prev_sample  # type: ignore[union-attr]
-        assert (state.x - after).abs().max() < 1e-5, t
+        after = theirs.step(hat, t, before, generator=rng).prev_sample
+        assert (state.x - after).abs().max() < 1e-9, t
         before = state.x
+
+
+def test_ddpm_is_that_of_diffusers_as_it_comes():
+    """With its float32 tables and ours in float64, over all of a walk."""
+    theirs, plan, rng = DDPMScheduler(1000, clip_sample=False), schedule("linear", 1000), generator(1)
+    theirs.set_timesteps(50, timesteps=None)
+    x, ours = start(), normal(generator(1))
+    for t in theirs.timesteps.tolist():
+        now, after = float(plan.alpha_bar[t]), float(plan.alpha_bar[t - 20]) if t >= 20 else 1.0
+        hat = predict_noise(MOONS.denoise, x, now)
+        expected = theirs.step(hat, t, x, generator=rng).prev_sample  # type: ignore[union-attr]
+        x = ddpm_step(x, hat, now, after, ours(x) if after < 1 else 0.0)
+        assert (x - expected).abs().max() < 1e-5, t
 
 
 @pytest.mark.parametrize(("name", "steps"), EVERY)
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("count", [50, 25])
 def test_ddim_is_that_of_diffusers_step_by_step(name, steps, eta, count):
-    """On diffusers' own choice of t; noise comes from one seed."""
+    """On diffusers' own choice of t."""
     plan = schedule(name, steps)
-    theirs = DDIMScheduler(trained_betas=plan.betas.numpy(), clip_sample=False, num_train_timesteps=steps)
+    theirs = precise(DDIMScheduler, plan)
     theirs.set_timesteps(count)
-    rng, ours, x, stride = generator(1), normal(generator(1)), start(), steps // count
+    rng, ours, x, stride = generator(1), double(1), start(32).double(), steps // count
     for t in theirs.timesteps.tolist():
         now, after = float(plan.alpha_bar[t]), float(plan.alpha_bar[t - stride]) if t >= stride else 1.0
         hat = predict_noise(MOONS.denoise, x, now)
-        expected = theirs.step(hat, t, x, eta=eta, generator=rng if eta else None).prev_sample  # type: ignore[union-attr]
-        x = ddim_step(x, hat, now, after, ours(x), eta)
-        assert (x - expected).abs().max() < 1e-5, t
+        expected = theirs.step(hat, t, x, eta=eta, generator=rng).prev_sample
+        x = ddim_step(x, hat, now, after, ours(x) if eta else 0.0, eta)
+        assert (x - expected).abs().max() < 1e-9, t
 
 
 def test_ddim_with_eta_one_is_ddpm():
@@ -112,13 +140,13 @@ def test_heun_converges_at_second_order():
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", ["swiss_roll", "eight_gaussians", "checkerboard"])
+@pytest.mark.parametrize("name", ["swiss_roll", "eight_gaussians"])
 @pytest.mark.parametrize("levels", ["log_linear", "linear", "squaredcos_cap_v2"])
 def test_with_the_exact_denoiser_every_sampler_reaches_the_data(sampler, name, levels):
     p = SETS[name]()
-    truth = Truth(p.sample, 2000, generator(9))
+    truth = Truth(p.sample, 1000, generator(9))
     walk = SAMPLERS[sampler](
-        p.denoise, schedule(levels, 1000), steps_within(sampler, 100), start(2000), normal(generator(1))
+        p.denoise, schedule(levels, 1000), steps_within(sampler, 100), start(1000), normal(generator(1))
     )
     x = last(walk).x
     assert truth(x) < truth.floor + 4 * truth.spread + 0.02
@@ -155,12 +183,17 @@ def test_langevin_keeps_the_law_of_its_level():
     assert float(states[-2].x.var()) == pytest.approx(1.0, rel=0.04)
 
 
-def test_a_short_schedule_starts_from_the_wrong_noise():
-    """Moons are wider than tall, and 78 % of that is still there at T = 50 of the linear schedule."""
-    good = list(reverse.run(reverse.Config(data="moons")))[-1]
-    bad = list(reverse.run(reverse.Config(data="moons", beta_schedule="linear", num_train_timesteps=50)))[-1]
-    for name in ("ddpm", "ddim", "heun"):
-        assert getattr(bad, f"{name}_w2") > max(getattr(good, f"{name}_w2"), bad.floor) + 3 * bad.floor_spread
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "heun"])
+def test_a_short_schedule_starts_from_the_wrong_noise(sampler):
+    """Moons are wider than tall; 78 % of that is still there at T = 50 of the linear schedule, and N(0, I) is round."""
+    truth = Truth(MOONS.sample, 4000, generator(9))
+    good, bad = (
+        truth(
+            last(SAMPLERS[sampler](MOONS.denoise, plan, steps_within(sampler, 50), start(4000), normal(generator(1)))).x
+        )
+        for plan in (schedule("log_linear", 1000), schedule("linear", 50))
+    )
+    assert good < truth.floor + 4 * truth.spread + 0.02 and bad > 0.1 > 3 * truth.floor
 
 
 def test_one_changed_draw_forks_the_path_where_noise_is_drawn():
@@ -176,11 +209,11 @@ def test_one_changed_draw_forks_the_path_where_noise_is_drawn():
 
 
 def test_the_learned_denoiser_is_trained_on_the_way():
-    frames = list(reverse.run(reverse.Config(denoiser="learned", train_steps=200)))
+    frames = list(reverse.run(reverse.Config(denoiser="learned", train_steps=120)))
     phases = [frame.phase for frame in frames]
     assert phases == sorted(phases) and set(phases) == set(reverse.PHASES)
     end = frames[-1]
-    assert end.heun_off < 0.25 and end.progress == 1 and end.heun_calls <= end.budget == 40
+    assert end.heun_off < 0.35 and end.progress == 1 and end.heun_calls <= end.budget == 40
 
 
 def same(a, b) -> bool:
@@ -213,6 +246,8 @@ def test_reverse_at_the_ends_of_its_knobs(cfg):
         cfg = replace(cfg, points=encode(np.array([[1.0, 1.0]])))
     if cfg.denoiser == "learned":
         cfg = replace(cfg, train_steps=50)
+    if cfg.calls == reverse.Config.calls:
+        cfg = replace(cfg, calls=12)
     frames = list(reverse.run(cfg))
     for frame in (frames[0], frames[len(frames) // 2], frames[-1]):
         for name in reverse.NAMES.values():

@@ -1,6 +1,7 @@
 """Noise schedules against diffusers, against their own recursion, and the forward process against its exact law."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,8 +110,8 @@ def test_forward_frames_tell_the_truth():
 
 
 def test_forward_density_integrates_to_its_peak():
-    frames = list(forward.run(forward.Config(data="eight_gaussians")))
-    for frame in frames[50:]:
+    frames = list(forward.run(forward.Config(data="eight_gaussians", num_train_timesteps=12)))
+    for frame in frames[6:]:
         p = SETS["eight_gaussians"]().noised(frame.alpha_bar**0.5, (1 - frame.alpha_bar) ** 0.5)
         y, x = np.mgrid[-1:1:64j, -1:1:64j] * frame.half
         height = p.log_density(torch.from_numpy(np.stack([x, y], 2))).exp().numpy()
@@ -130,6 +131,8 @@ def test_forward_at_the_ends_of_its_knobs(cfg):
         with pytest.raises(ValueError, match="empty drawing"):
             next(forward.run(cfg))
         return
+    if cfg.num_train_timesteps == 1000 and cfg != forward.Config():
+        cfg = replace(cfg, num_train_timesteps=12)
     frames = list(forward.run(cfg))
     assert len(frames) == min(100, cfg.num_train_timesteps)
     for frame in (frames[0], frames[len(frames) // 2], frames[-1]):

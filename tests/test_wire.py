@@ -7,7 +7,7 @@ import pytest
 
 from engine.figures.panel import SHAPES, Axis, Layer, Panel, arrows, cloud, curve, field, images
 from engine.figures.view import Readout
-from engine.figures.wire import Track, decode, encode, identity
+from engine.figures.wire import News, Track, decode, encode, identity
 
 
 class Frame(NamedTuple):
@@ -43,7 +43,7 @@ def track(tape="run"):
 
 def test_a_message_is_read_back_number_by_number():
     frames = [frame(i) for i in range(3)]
-    header, arrays = decode(encode([track()], [(0, frames, True, "")], LOOK, with_spec=True))
+    header, arrays = decode(encode([track()], [News(0, frames, True)], LOOK, with_spec=True))
     spec, (sent,) = header["spec"], header["tracks"]
     assert sent["start"] == 0 and sent["done"] and len(sent["frames"]) == 3
     for i, slots in enumerate(sent["frames"]):
@@ -57,7 +57,7 @@ def test_a_message_is_read_back_number_by_number():
 
 
 def test_without_the_picture_only_frames_travel():
-    header, arrays = decode(encode([track()], [(7, [frame(7)], False, "")], LOOK, with_spec=False))
+    header, arrays = decode(encode([track()], [News(7, [frame(7)])], LOOK, with_spec=False))
     assert "spec" not in header and len(arrays) == 4 and header["tracks"][0]["start"] == 7
 
 
@@ -68,7 +68,7 @@ def test_a_long_run_travels_in_several_messages():
         picture: np.ndarray
 
     frames = [Big(i, np.zeros((200_000, 2), np.float32), np.zeros((1, 1, 1))) for i in range(10)]
-    message = encode([track()], [(0, frames, True, "")], LOOK, with_spec=False)
+    message = encode([track()], [News(0, frames, True)], LOOK, with_spec=False)
     header, _ = decode(message)
     assert 1 <= len(header["tracks"][0]["frames"]) < 10 and not header["tracks"][0]["done"]
     assert len(message) < 6 << 20
@@ -76,7 +76,7 @@ def test_a_long_run_travels_in_several_messages():
 
 def test_two_runs_share_the_chart_and_stand_side_by_side():
     both = [track("now"), track("pinned")]
-    header, _ = decode(encode(both, [(0, [frame(0)], False, ""), (0, [frame(1)], True, "")], LOOK, with_spec=True))
+    header, _ = decode(encode(both, [News(0, [frame(0)]), News(0, [frame(1)], True)], LOOK, with_spec=True))
     panels = header["spec"]["panels"]
     assert [p["title"] for p in panels] == ["A · space", "B · space", "loss"]
     assert [layer["track"] for layer in panels[0]["layers"]] == [1, 1]
@@ -98,5 +98,5 @@ def test_a_layer_of_the_wrong_shape_says_what_was_expected(kind):
 def test_nan_and_emptiness_travel():
     still = Track("run", (Panel("p", (arrows("a", "data", np.full((2, 4), np.nan)),
                                       cloud("none", "data", np.zeros((0, 2))))),), ())  # fmt: skip
-    _, arrays = decode(encode([still], [(0, [frame(0)], True, "")], LOOK, with_spec=True))
+    _, arrays = decode(encode([still], [News(0, [frame(0)], True)], LOOK, with_spec=True))
     assert np.isnan(arrays[0]).all() and arrays[1].shape == (0, 2)

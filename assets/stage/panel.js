@@ -22,6 +22,7 @@ export class Panel {
     this.element.innerHTML = `<figcaption><span class="title"></span><span class="legend"></span></figcaption>
       <canvas role="img" tabindex="0"></canvas><div class="tip" hidden></div>`;
     this.element.querySelector(".title").textContent = this.spec.title;
+    this.caption = this.element.querySelector("figcaption");
     this.canvas = this.element.querySelector("canvas");
     this.canvas.setAttribute("aria-label", this.spec.alt || this.spec.title);
     this.tip = this.element.querySelector(".tip");
@@ -50,6 +51,7 @@ export class Panel {
       const role = this.stage.spec.roles[layer.role];
       return { ...layer, colour: role[shade], dash: role.dash, marker: role.marker };
     });
+    if (!this.spec.legend) return;
     const seen = new Set();
     this.element.querySelector(".legend").replaceChildren(
       ...this.layers.filter((l) => l.name && !seen.has(l.name) && seen.add(l.name)).map((l) => this.key(l)),

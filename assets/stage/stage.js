@@ -58,7 +58,7 @@ class Stage {
     const kept = new Map(this.reels.map((reel) => [reel.tape, reel]));
     this.spec = spec;
     this.statics = spec.statics.map((i) => arrays[i]);
-    this.reels = header.tracks.map((track) => kept.get(track.tape) || new Reel(track.tape));
+    this.reels = header.tracks.map((track) => kept.get(track.tape) || this.reel(track));
     const fresh = !kept.has(header.tracks[0].tape);
     if (fresh) this.begin(spec, sameView);
     this.pencil = null;
@@ -68,19 +68,42 @@ class Stage {
     this.layout();
   }
 
+  /** A new reel. If it begins with a run of which frames are held, it begins with those. */
+  reel(track) {
+    const reel = new Reel(track.tape);
+    reel.opening = track.opening;
+    const like = track.opening && this.reels.find((one) => one.opening === track.opening && one.opened);
+    if (like) reel.take(0, like.frames.slice(0, like.opened));
+    return reel;
+  }
+
   begin(spec, sameView) {
     const held = sameView && spec.hold;
+    const live = spec.follow && spec.cursor === null && !this.still;
     if (!held) this.cursor = 0;
     if (spec.cursor !== null) this.cursor = spec.cursor;
-    this.playing = spec.cursor === null && !held && !this.still;
+    this.playing = spec.cursor === null && !held && !live && !this.still;
     this.goal = held || spec.cursor !== null ? this.cursor : null; // where to go as the frames arrive
+    if (live) this.goal = Infinity;
     this.told = performance.now();
   }
 
   build() {
     this.row = document.createElement("div");
     this.row.className = "panels";
-    this.row.append(...this.panels.map((panel) => panel.element));
+    this.columns = [];
+    this.panels.forEach((panel) => {
+      const last = this.columns.at(-1);
+      const joins = panel.spec.stack && last?.[0].spec.stack === panel.spec.stack;
+      if (joins) last.push(panel);
+      else this.columns.push([panel]);
+    });
+    this.columns.forEach((column) => {
+      const element = document.createElement("div");
+      element.className = "column";
+      element.append(...column.map((panel) => panel.element));
+      this.row.append(element);
+    });
     this.transport = new Transport(this);
     this.readouts = document.createElement("div");
     this.readouts.className = "readouts";
@@ -104,7 +127,7 @@ class Stage {
     if (!reel || reel.tape !== track.tape) return;
     reel.take(track.start, track.frames.map((slots) => slots.map((i) => arrays[i])));
     reel.done = track.done && track.start + track.frames.length === reel.length;
-    reel.failure = track.failure;
+    Object.assign(reel, { failure: track.failure, waiting: track.waiting, opened: track.opened });
   }
 
   get length() {
@@ -134,7 +157,13 @@ class Stage {
     this.send?.setTriggerValue("event", { ...event, turn: this.pulls });
   }
 
+  /** Whether the cursor moves by itself: it plays, or follows a run that is computed. */
+  get moving() {
+    return this.playing || this.goal === Infinity;
+  }
+
   toggle() {
+    if (this.goal === Infinity) return this.seek(this.cursor);
     if (!this.playing && this.done && this.cursor >= this.length - 1) this.cursor = 0;
     this.playing = !this.playing;
     this.goal = null;
@@ -167,7 +196,7 @@ class Stage {
 
   /** Where the cursor is and whether it moves, told only when that is news. */
   report() {
-    const news = { frame: Math.round(this.cursor), playing: this.playing, tape: this.reels[0]?.tape };
+    const news = { frame: Math.round(this.cursor), playing: this.moving, tape: this.reels[0]?.tape };
     const text = JSON.stringify(news);
     if (text === this.sent || this.closed || this.spec.bare) return;
     this.sent = text;
@@ -182,13 +211,19 @@ class Stage {
     requestAnimationFrame(this.loop);
     const elapsed = Math.min(0.1, (now - (this.before || now)) / 1000);
     this.before = now;
-    if (!this.spec || !this.length) return this.asked && now - this.asked > PATIENCE ? this.pull() : undefined;
+    if (!this.spec || !this.length) return this.idle(now);
     this.advance(elapsed);
-    if (this.playing && now - this.told > READING) this.report();
+    if (this.moving && now - this.told > READING) this.report();
     if (this.asked && now - this.asked > PATIENCE) this.pull();
     if (!this.dirty) return;
     this.dirty = false;
     this.paint();
+  }
+
+  /** Nothing to show yet: say why, and ask again when there was no answer. */
+  idle(now) {
+    if (this.spec && this.dirty) this.complain();
+    if (this.asked && now - this.asked > PATIENCE) this.pull();
   }
 
   advance(elapsed) {
@@ -233,9 +268,14 @@ class Stage {
     this.root.dataset.done = String(this.done);
   }
 
+  /** Why a run stopped, or how far the one is that must come first. */
   complain() {
-    const failure = this.reels.map((reel) => reel.failure).find(Boolean) || "";
-    if (this.notice.textContent !== failure) this.notice.textContent = failure;
+    const waiting = this.reels.map((reel) => reel.waiting).find((part) => part !== null && part !== undefined);
+    const wait = waiting === undefined ? "" : `The network learns first: ${Math.round(100 * waiting)} %`;
+    const text = this.reels.map((reel) => reel.failure).find(Boolean) || wait;
+    if (this.notice.textContent !== text) this.notice.textContent = text;
+    this.notice.classList.toggle("waiting", !!wait);
+    this.notice.style.setProperty("--part", `${100 * (waiting || 0)}%`);
   }
 
   /** The numbers under the panels, each with its error and how far it may be trusted. */
@@ -278,42 +318,50 @@ class Stage {
     if (!width) return;
     const narrow = width < 560;
     const gap = 14;
-    const weights = this.panels.map((panel) => panel.spec.weight);
+    this.row.classList.toggle("narrow", narrow);
+    const weights = this.columns.map((column) => column[0].spec.weight);
     const total = weights.reduce((a, b) => a + b, 0);
     const widths = weights.map((w) => (narrow ? width : ((width - gap * (weights.length - 1)) * w) / total));
-    this.panels.forEach((panel, i) => {
-      panel.element.style.width = `${widths[i]}px`;
+    this.columns.forEach((column, i) => {
+      column[0].element.parentElement.style.width = `${widths[i]}px`;
     });
-    this.level(narrow);
-    const heights = this.panels.map((panel, i) => panel.wish(widths[i]));
-    const room = this.room();
-    const tallest = Math.min(room, Math.max(...heights.map((h) => (h === Infinity ? 0 : h))) || room);
-    this.row.classList.toggle("narrow", narrow);
-    this.panels.forEach((panel, i) => {
-      const height = narrow ? Math.min(heights[i], widths[i] * 0.72, 420) : tallest;
-      panel.resize(Math.floor(widths[i]), Math.floor(narrow && heights[i] < Infinity ? Math.min(heights[i], 420) : height));
-    });
+    if (narrow) this.columns.flat().forEach((panel) => panel.resize(width, this.upright(panel, width)));
+    else this.level(widths);
     this.dirty = true;
   }
 
-  /** Give captions in one row the same height, so that the plots stand on one line. */
-  level(narrow) {
-    const captions = this.panels.map((panel) => panel.element.querySelector("figcaption"));
-    captions.forEach((caption) => (caption.style.height = ""));
-    if (narrow) return;
-    const tallest = Math.max(...captions.map((caption) => caption.offsetHeight));
-    captions.forEach((caption) => (caption.style.height = `${tallest}px`));
+  /** Height of a panel that has the whole width of a phone. */
+  upright(panel, width) {
+    panel.caption.style.height = "";
+    return Math.floor(Math.min(panel.wish(width), panel.spec.equal ? 420 : width * 0.72, 420));
+  }
+
+  /** Panels side by side: all columns equally tall, captions of the first row too, so that plots stand on one line. */
+  level(widths) {
+    this.panels.forEach((panel) => (panel.caption.style.height = ""));
+    const heads = this.columns.map((column) => column[0].caption);
+    const head = Math.max(...heads.map((caption) => caption.offsetHeight));
+    heads.forEach((caption) => (caption.style.height = `${head}px`));
+    const captions = (column) => column.reduce((sum, panel) => sum + panel.caption.offsetHeight, 0);
+    const most = this.columns.map(captions).reduce((a, b) => Math.max(a, b));
+    const room = this.room() - most;
+    const wishes = this.columns.map((column, i) => column.reduce((sum, panel) => sum + panel.wish(widths[i]), 0));
+    const wanted = Math.max(...wishes.filter((wish) => wish < Infinity), 0) || room;
+    const plots = Math.max(180, Math.min(room, wanted));
+    this.columns.forEach((column, i) => {
+      const height = (plots + most - captions(column)) / column.length;
+      column.forEach((panel) => panel.resize(Math.floor(widths[i]), Math.floor(height)));
+    });
   }
 
   /** Height for the panels so that the transport and the numbers stay on the screen. */
   room() {
-    const captions = Math.max(0, ...this.panels.map((p) => p.element.querySelector("figcaption").offsetHeight));
     const under = this.transport.element.offsetHeight + this.foot.offsetHeight;
     const scroller = this.root.closest('[data-testid="stMain"]');
     const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop || 0);
-    if (this.spec.bare) return 220;
+    if (this.spec.bare) return 260;
     const most = this.spec.present ? 1600 : 620;
-    return Math.max(200, Math.min(most, window.innerHeight - top - captions - under - 34));
+    return Math.max(200, Math.min(most, window.innerHeight - top - under - 34));
   }
 
   restyle() {

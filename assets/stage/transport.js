@@ -85,7 +85,7 @@ export class Transport {
 
   /** Show where the stage is. */
   show() {
-    const { cursor, playing, spec } = this.stage;
+    const { cursor, moving: playing, spec } = this.stage;
     const { length, done } = this.stage.reels[0];
     const last = Math.max(0, length - 1);
     this.range.max = Math.max(1, last);

@@ -204,7 +204,7 @@ class Exam:
 def stops(cfg: Config) -> list[int]:
     """The training steps at which a frame is taken: every one at first, then as many apart as 25 ms allow."""
     flops = 6 * cfg.batch_size * cfg.width * (70 + 3 * cfg.width)
-    chunk = max(1, min(int(WORK / (1 + flops / 45e6)), cfg.train_steps // 50))
+    chunk = max(1, min(int(WORK / (1 + flops / 45e6)), cfg.train_steps // 40))
     found = [1]
     while found[-1] < cfg.train_steps:
         found.append(min(found[-1] + min(chunk, 1 + found[-1] // 3), cfg.train_steps))

@@ -1,158 +1,218 @@
 """Diffusion denoising, seen: its views and its scenes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import nan
 from typing import Any
 
 import numpy as np
 
-from engine.data.points import encode
-from engine.diffusion_denoising import langevin, score
-from engine.figures.panel import Axis, Panel, arrows, cloud, curve, field, path
+from engine.data.points import encode, read_csv, standardise
+from engine.diffusion_denoising import (
+    digits,
+    forward,
+    image,
+    langevin,
+    learn,
+    model,
+    reverse,
+    samplers,
+    schedules,
+    score,
+)
+from engine.figures import diffusion_panels as panels
 from engine.figures.view import Readout, Scene, View
 
 
 def drawn(event: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a drawing makes. Raises ValueError for an empty one."""
-    return {"data": "yours", "points": encode(np.asarray(event["points"], float).reshape(-1, 2))}
+    points = np.asarray(event["points"], float).reshape(-1, 2)
+    if not len(points):
+        raise ValueError("Nothing was drawn; draw at least one stroke, then press “Use it”.")
+    return {"data": "yours", "points": encode(points)}
 
 
-def plane(half: float = 3.0) -> tuple[Axis, Axis]:
-    """Two axes of space."""
-    return Axis("x₁", -half, half), Axis("x₂", -half, half)
+def brought(content: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a CSV of points makes, and what should be known of it. Raises ValueError."""
+    points, notes = read_csv(content)
+    points = standardise(points)
+    if np.abs(points).max() > 3:
+        notes = [*notes, "Points farther than three standard deviations from the middle were moved to the edge."]
+    return {"data": "yours", "points": encode(points)}, notes
 
 
-def _reach(cfg: Any) -> float:
-    return langevin.half_width(langevin.target(cfg))
+def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a drawn picture makes. Raises ValueError for an empty one."""
+    pixels = np.asarray(event["pixels"], float).reshape(event["size"], event["size"]) / 255
+    if not pixels.any():
+        raise ValueError("Nothing was drawn; draw a digit, then press “Use it”.")
+    return {"picture": image.encode_picture(pixels)}
 
 
-def _langevin(cfg: langevin.Config) -> tuple[Panel, ...]:
-    x, y = plane(_reach(cfg))
-    chains = (
-        field("target density", "data", lambda f: f.density),
-        arrows("exact score", "truth", lambda f: f.arrows, scale=0.8),
-        cloud("chains", "model", lambda f: f.cloud, size=4),
-        path("one chain", "second", lambda f: f.path, width=1.2, dash="solid", opacity=0.55, head=True),
-    )
-    alt = "Chains of Langevin dynamics over the density they should sample"
-    space = Panel(
-        "Shaken chains",
-        chains,
-        x,
-        y,
-        equal=True,
-        name="chains",
-        draw="" if cfg.data == "two_modes" else "points",
-        alt=alt,
-    )
-    return space, _balance(cfg), _distance(cfg)
+def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a picture file makes. Raises ValueError."""
+    return {"picture": image.encode_picture(image.read_picture(content))}, []
 
 
-def _balance(cfg: langevin.Config) -> Panel:
-    """What the chains get wrong: the variance on one Gaussian, elsewhere the mass on each side."""
-    steps = Axis("step", 0, cfg.steps)
-    if cfg.data == "one_gaussian":
-        layers = (
-            curve("of the chains", "model", lambda f: (f.step, f.variance, *_about(f.variance, f.variance_error))),
-            curve("exact for this step size", "truth", lambda f: (f.step, f.variance_exact)),
-            curve("of the target", "data", lambda f: (f.step, f.variance_target), dash="dot"),
-        )
-        return Panel("Variance", layers, steps, Axis("variance", 0, 4), name="balance")
-    layers = (
-        curve("of the chains", "model", lambda f: (f.step, f.share_right, *_about(f.share_right, f.share_error))),
-        curve("true weight", "truth", lambda f: (f.step, f.weight_right)),
-    )
-    return Panel("Share on the right, x₁ > 0", layers, steps, Axis("share", 0, 1), name="balance")
+POINTS: dict[str, Any] = {
+    "events": {"drawn": drawn},
+    "uploads": {"Bring points (CSV)": (("csv", "txt", "tsv"), brought)},
+}
 
 
-def _about(value: float, error: float) -> tuple[float, float]:
-    return value - 2 * error, value + 2 * error
+def _distance(name: str) -> Readout:
+    return Readout(panels.WALKS[name], lambda f: getattr(f, f"{name}_w2"), "estimate", error=lambda f: f.floor_spread,
+                   help="Sliced W₂ of its samples to a large true cloud")  # fmt: skip
 
 
-def _distance(cfg: langevin.Config) -> Panel:
-    layers = (
-        curve("chains", "model", lambda f: (f.step, f.distance)),
-        curve("as many true samples", "truth", lambda f: (f.step, f.floor)),
-    )
-    top = max(1.5, 0.9 * _reach(cfg))
-    steps = Axis("step", 0, cfg.steps)
-    return Panel("Sliced W₂ to the target", layers, steps, Axis("distance", 0, top), name="distance", hall=False)
+FLOOR = Readout("floor", lambda f: f.floor, "estimate", error=lambda f: f.floor_spread,
+                help="Sliced W₂ of as many true samples: no sampler can be told from perfect below it")  # fmt: skip
 
-
-def _score(cfg: score.Config) -> tuple[Panel, ...]:
-    x, y = plane(score.half_width(score.mixture(cfg.data, cfg.points).noised(1.0, min(cfg.sigma, 1.0))))
-    field_layers = (
-        field("noisy density", "data", lambda f: f.density),
-        arrows("exact score", "truth", lambda f: f.exact, width=3),
-        arrows("learned: (r(x) − x) / σ²", "model", lambda f: f.learned, width=1.3),
-    )
-    error = (
-        field("error, σ‖Δ‖ / (1 + σ‖Δ‖)", "muted", lambda f: f.error / (1 + f.error), low=0, high=1, colours="heat"),
-        cloud("noisy data", "data", lambda f: f.noisy, size=2.5, opacity=0.5),
-    )
-    loss = (
-        curve("held-out loss", "model", lambda f: (f.step, f.loss, *_about(f.loss, f.loss_error))),
-        curve("best possible", "truth", lambda f: (f.step, f.least)),
-    )
-    steps = Axis("training step", 0, cfg.train_steps)
-    top = max(0.05, 1.5 * min(cfg.sigma**2, 1.2))
-    return (
-        Panel("What the denoiser pulls towards", field_layers, x, y, equal=True, name="score", draw="points"),
-        Panel("Where it is wrong", error, x, y, equal=True, name="error", hall=False),
-        Panel("Loss", loss, steps, Axis("mean square error", 0, top), name="loss"),
-    )
-
-
+LEARN = View(
+    "learn", "How does noise become data?", learn.Config, learn.run, panels.of_learning, fps=24,
+    readouts=(
+        Readout("step", lambda f: f.step),
+        Readout("off the data", lambda f: f.off_manifold, "estimate", percent=True,
+                help="Share of the samples farther than three standard deviations from every part of the data"),
+        Readout("sliced W₂", lambda f: f.sliced_w2, "estimate", error=lambda f: f.floor_spread),
+        FLOOR,
+        Readout("score error", lambda f: f.score_error, "estimate", percent=True, help="Relative, root mean square"),
+    ),
+    equation=lambda f, cfg: {"loss": f"{f.loss_ema:.3f}", "step": str(f.step)},
+    code=(learn.train, model.Denoiser, samplers.heun),
+    **POINTS,
+)  # fmt: skip
+FORWARD = View(
+    "forward", "What does the noise leave of the data?", forward.Config, forward.run, panels.of_forward, hold=True,
+    readouts=(
+        Readout("t", lambda f: f.t),
+        Readout("ᾱ", lambda f: f.alpha_bar),
+        Readout("signal left", lambda f: f.signal_left, percent=True, help="√ᾱ, the share of the amplitude"),
+        Readout("σ", lambda f: f.sigma, help="Noise over signal"),
+        Readout("signal to noise", lambda f: f.snr, help="ᾱ / (1 − ᾱ), in variance"),
+        Readout("to pure noise", lambda f: f.distance, "estimate", error=lambda f: f.floor_spread, help="Sliced W₂"),
+    ),
+    equation=lambda f, cfg: {"alpha_bar": f"{f.alpha_bar:.4g}", "signal": f"{f.signal_left:.3g}"},
+    code=(schedules.add_noise, schedules.linear, schedules.squaredcos_cap_v2, schedules.log_linear),
+    **POINTS,
+)  # fmt: skip
+REVERSE = View(
+    "reverse", "Which way back from the noise is the best?", reverse.Config, reverse.run, panels.of_reverse, fps=12,
+    readouts=(*map(_distance, panels.WALKS), FLOOR),
+    equation=lambda f, cfg: {"calls": str(f.budget), "most": str(cfg.calls)},
+    code=(samplers.ddpm_step, samplers.ddim_step, samplers.heun, samplers.annealed_langevin),
+    **POINTS,
+)  # fmt: skip
+SCORE = View(
+    "score", "Why does removing noise point to the data?", score.Config, score.run, panels.of_score, fps=20,
+    readouts=(
+        Readout("step", lambda f: f.step),
+        Readout("score error", lambda f: f.relative_error, "estimate", percent=True, help="Relative, root mean square"),
+        Readout("held-out loss", lambda f: f.loss, "estimate", error=lambda f: f.loss_error),
+        Readout("best possible", lambda f: f.least, "estimate"),
+        Readout("cost of σ alone", lambda f: f.smoothing, "estimate", percent=True,
+                help="How far the exact score of the noisy data is from that of the data"),
+    ),
+    equation=lambda f, cfg: {"sigma": f"{cfg.sigma:.3g}", "error": f"{100 * f.relative_error:.1f}"},
+    code=(model.score, score.train),
+    **POINTS,
+)  # fmt: skip
+LEVELS = View(
+    "levels", "At which noise is the network wrong?", score.LevelsConfig, score.survey, panels.of_levels, fps=24,
+    readouts=(
+        Readout("step", lambda f: f.step),
+        Readout("error, all levels", lambda f: f.total_error, "estimate", percent=True),
+        Readout("least noise", lambda f: f.level_error[0] if len(f.level_error) else nan, "estimate", percent=True),
+        Readout("most noise", lambda f: f.level_error[-1] if len(f.level_error) else nan, "estimate", percent=True),
+    ),
+    equation=lambda f, cfg: {"error": f"{100 * f.total_error:.1f}"},
+    code=(model.PREDICTION_TYPES["v_prediction"], model.target, score.atlas),
+    **POINTS,
+)  # fmt: skip
 LANGEVIN = View(
-    "langevin",
-    "Does a shaken walk uphill find the distribution?",
-    langevin.Config,
-    langevin.run,
-    _langevin,
+    "langevin", "Does a shaken walk uphill find the data?", langevin.Config, langevin.run, panels.of_langevin, fps=24,
     readouts=(
         Readout("step", lambda f: f.step),
         Readout("ε", lambda f: f.epsilon),
         Readout("sliced W₂", lambda f: f.distance, "estimate", error=lambda f: f.floor_spread),
-        Readout(
-            "floor", lambda f: f.floor, "estimate", error=lambda f: f.floor_spread, help="The same of true samples"
-        ),
+        FLOOR,
         Readout("crossings", lambda f: f.crossings),
-        Readout("diverged at step", lambda f: f.diverged if f.diverged >= 0 else float("nan")),
+        Readout("lost at step", lambda f: f.diverged if f.diverged >= 0 else nan),
     ),
-    code=(langevin.langevin_step, langevin.run),
-    equation=lambda f, cfg: {"eps": f"{f.epsilon:.3g}", "k": str(f.step), "limit": f"{f.largest_step:.3g}"},
-    events={"drawn": drawn},
-)
-SCORE = View(
-    "score",
-    "Why does removing noise point to where the data are?",
-    score.Config,
-    score.run,
-    _score,
+    equation=lambda f, cfg: {"eps": f"{f.epsilon:.3g}", "k": str(f.step)},
+    code=(langevin.langevin_step, langevin.stationary_variance, langevin.run),
+    **POINTS,
+)  # fmt: skip
+DIGITS = View(
+    "digits", "Can one order a digit?", digits.Config, digits.sample, panels.of_digits,
+    before=lambda cfg: (digits.learn, cfg.learning), thin=8, follow=True, seed="noise",
     readouts=(
-        Readout("training step", lambda f: f.step),
-        Readout("score error", lambda f: f.relative_error, "estimate", percent=True, help="Relative, root mean square"),
-        Readout("held-out loss", lambda f: f.loss, "estimate", error=lambda f: f.loss_error),
-        Readout("best possible", lambda f: f.least, "estimate"),
-        Readout("cost of σ alone", lambda f: f.smoothing, "estimate", percent=True),
+        Readout("read right", lambda f: f.legibility, "estimate", error=lambda f: f.legibility_error, percent=True),
+        Readout("trained", lambda f: f.progress, percent=True),
+        Readout("loss", lambda f: f.loss_ema, "estimate"),
+        Readout("network calls", lambda f: f.calls),
     ),
-    code=(score.examine, score.train),
-    equation=lambda f, cfg: {"sigma": f"{cfg.sigma:.3g}", "error": f"{100 * f.relative_error:.1f}"},
-    events={"drawn": drawn},
-)
-VIEWS = (LANGEVIN, SCORE)
-THUMB = View("thumb", "", langevin.Config, langevin.run, lambda cfg: _langevin(cfg)[:1], bare=True)
+    equation=lambda f, cfg: {"w": f"{cfg.guidance_scale:g}"},
+    code=(digits.sample, digits.learn),
+)  # fmt: skip
+IMAGE = View(
+    "image", "What survives the noise?", image.Config, image.walk, panels.of_image, fps=8,
+    before=lambda cfg: (digits.learn, cfg.learning), progress=lambda f, cfg: f.progress, seed="noise",
+    readouts=(
+        Readout("t", lambda f: f.t),
+        Readout("signal left", lambda f: f.alpha_bar**0.5, percent=True),
+        Readout("network calls", lambda f: f.calls),
+        Readout("reads as", lambda f: f.reads if f.reads >= 0 else nan, "estimate", help="By its nearest real picture"),
+    ),
+    equation=lambda f, cfg: {"signal": f"{f.alpha_bar**0.5:.3g}"},
+    code=(image.walk, image.noisy_pixels),
+    events={"picture": pictured},
+    uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
+)  # fmt: skip
+VIEWS = (LEARN, FORWARD, REVERSE, SCORE, LEVELS, LANGEVIN, DIGITS, IMAGE)
+THUMB = replace(LEARN, name="thumb", panels=lambda cfg: panels.of_learning(cfg)[:1], bare=True)
 SCENES = (
+    Scene("train", "Two seconds of training are enough", "learn", {},
+          "The same start noise is carried to the data better with every training step."),
+    Scene("clean", "Guessing the clean point costs detail", "learn", {"prediction_type": "sample"},
+          "The same network, told to name the clean point at every noise level, has nothing to lean on at low noise."),
+    Scene("leftover", "A cut schedule spoils the samples", "learn",
+          {"beta_schedule": "linear", "num_train_timesteps": 50},
+          "78 % of the signal is left where the sampler expects pure noise."),
+    Scene("drown", "A good schedule ends in pure noise", "forward", {}, "Drag the slider through t."),
+    Scene("cut", "Linear β cut to 50 keeps 78 %", "forward", {"beta_schedule": "linear", "num_train_timesteps": 50},
+          "Made for a thousand steps, cut to fifty: at the end the data are still there."),
+    Scene("cosine", "Cosine spares the early steps", "forward", {"beta_schedule": "squaredcos_cap_v2"},
+          "It destroys the signal evenly in t, where linear β does it early."),
+    Scene("race", "Equal calls, unequal samples", "reverse", {}, "Forty network calls each, from the same noise."),
+    Scene("few", "With ten calls the ODE leads", "reverse", {"calls": 10}, "A smooth path needs few steps."),
+    Scene("fork", "One changed draw forks the path", "reverse", {"fork_step": 20},
+          "The walks that draw noise part where the one draw differs; the ODE and DDIM draw none."),
+    Scene("wrong", "Started in the wrong place", "reverse", {"beta_schedule": "linear", "num_train_timesteps": 50},
+          "The exact denoiser, and still wrong: the start is no sample of x_T."),
+    Scene("tweedie", "Denoising is the score", "score", {},
+          "The arrows of the trained denoiser fall onto those of the exact score."),
+    Scene("coarse", "Too much noise blurs the score", "score", {"sigma": 1.0},
+          "The denoiser learns the score of the blurred data, exactly, and not that of the data."),
+    Scene("mixed", "v is right at every level", "levels", {}, "A mix of noise and clean point suits every level."),
+    Scene("onesided", "The clean point fails at low noise", "levels", {"prediction_type": "sample"},
+          "At little noise a small slip in the clean point is a large error of the score."),
     Scene("bias", "A finite step widens the variance", "langevin",
           {"data": "one_gaussian", "step_size": 1.0, "steps": 200},
-          "With ε = 1 the chains settle at twice the variance of the target, exactly as the formula says."),
-    Scene("diverge", "Beyond ε = 2 it diverges", "langevin", {"data": "one_gaussian", "step_size": 2.1, "steps": 200},
+          "With ε = 1 the chains settle at twice the variance of the target, as the formula says."),
+    Scene("diverge", "Beyond ε = 2 it runs away", "langevin", {"data": "one_gaussian", "step_size": 2.1, "steps": 200},
           "Each step overshoots the mode by more than it came from."),
     Scene("far", "Far modes are not crossed", "langevin", {"gap": 8.0, "start": "left"},
           "All chains start on the left; 70 % of the mass is on the right."),
     Scene("anneal", "Annealing mends the weights", "langevin", {"gap": 8.0, "start": "left", "annealed": True},
           "First walk on a smoothed target, where there is no gap, then sharpen it."),
-    Scene("tweedie", "Denoising is the score", "score", {},
-          "The arrows of the trained denoiser fall onto those of the exact score."),
-    Scene("coarse", "Too much noise blurs the score", "score", {"sigma": 1.0},
-          "The denoiser learns the score of the blurred data, exactly, not that of the data."),
+    Scene("order", "From nothing to legible in seconds", "digits", {}, "Autoencoder first, then the denoiser."),
+    Scene("nobody", "Without the label, any digit", "digits", {"guidance_scale": 0.0}, "w = 0 does not listen."),
+    Scene("strong", "Strong guidance, little variety", "digits", {"guidance_scale": 6.0},
+          "All six of a column become alike."),
+    Scene("hand", "The same on real handwriting", "digits", {"data": "digits"}, "1 797 digits, 8 by 8 pixels."),
+    Scene("back", "Half drowned, it comes back", "image", {"timestep": 400}, "Little noise leaves it as it was."),
+    Scene("other", "Deep in noise, another digit", "image", {"timestep": 850}, "What was there is gone."),
+    Scene("turned", "A three becomes an eight", "image", {"timestep": 650, "label": "8"},
+          "Noise it, then ask for another numeral on the way back."),
 )  # fmt: skip

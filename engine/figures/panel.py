@@ -67,6 +67,8 @@ class Panel:
     draw: str = ""  # "points" or "picture"
     name: str = ""
     axes: bool = True
+    stack: str = ""  # panels of one stack stand one above the other
+    legend: bool = True
     hall: bool = True  # whether it stays in the presenter's mode, where there is room for two
     alt: str = ""  # what a reader of the screen hears
 

@@ -32,6 +32,11 @@ class View:
     readouts: Sequence[Readout] = ()
     fps: float = 15  # frames a second at speed 1
     hold: bool = False  # keep the cursor when a knob moves: for runs in which time is a knob
+    seed: str = "seed"  # the knob that "a new seed" turns
+    follow: bool = False  # stay at the newest frame while it is computed: for runs that one watches live
+    before: Callable[[Any], tuple[Callable, Any] | None] | None = None  # the run and Config that it begins with
+    thin: int = 0  # of that run every n-th frame is shown; 0: it is only waited for
+    progress: Callable[[Any, Any], float] | None = None  # how far that run is, from its latest frame
     bare: bool = False  # a thumbnail: one panel, no controls, playing for ever
     charts: Callable[[Sequence[Any], Any], Mapping[str, Any]] | None = None  # title -> Plotly figure
     equation: Callable[[Any, Any], Mapping[str, str]] | None = None  # numbers that the formula shows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,17 @@ from engine.figures.view import Readout
 MESSAGE = 256 << 10  # bytes of frames in one message, about: more would hold up the next answer
 
 
+class News(NamedTuple):
+    """What a track has to tell: frames from number `start` on, whether that is all, and what went wrong."""
+
+    start: int
+    frames: Sequence[Any]
+    done: bool = False
+    failure: str = ""
+    waiting: float | None = None  # how far the run is that one waits for
+    opened: int = 0  # how many frames the run it begins with gives, once that is known
+
+
 @dataclass(frozen=True)
 class Track:
     """One run on the stage: its tape's name, its panels and how its numbers are read."""
@@ -24,6 +35,7 @@ class Track:
     tape: str
     panels: Sequence[Panel]
     readouts: Sequence[Readout]
+    opening: str = ""  # the name of the run it begins with
 
     @cached_property
     def moving(self) -> list[Layer]:
@@ -37,25 +49,25 @@ class Track:
 
 def encode(
     tracks: Sequence[Track],
-    frames: Sequence[tuple[int, Sequence[Any], bool, str]],
+    news: Sequence[News],
     look: dict[str, Any],
     with_spec: bool,
     room: int = MESSAGE,
 ) -> bytes:
-    """One message of about `room` bytes: per track (first frame, frames, whether the run has ended, why it failed).
+    """One message of about `room` bytes, with the news of each track.
 
-    At least one frame of each track is sent; arrays that several frames share travel once.
-
-    `look` holds what else the stage should know (view, fps, cursor, hold, present).
+    At least one frame of each track is sent; arrays that several frames share travel once. `look` holds what else
+    the stage should know (view, fps, cursor, hold, follow, present, bare).
     """
     arrays: list[np.ndarray] = []
     header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look)}
     if with_spec:
         header["spec"] = spec(tracks, look, arrays)
-    for track, (start, some, done, failure) in zip(tracks, frames, strict=True):
-        sent = _packed_frames(track, some, arrays, room)
-        entry = {"tape": track.tape, "start": start, "frames": sent, "done": done and len(sent) == len(some)}
-        header["tracks"].append(entry | {"failure": failure})
+    for track, new in zip(tracks, news, strict=True):
+        sent = _packed_frames(track, new.frames, arrays, room)
+        rest = {"start": new.start, "frames": sent, "done": new.done and len(sent) == len(new.frames)}
+        more = {"failure": new.failure, "waiting": new.waiting, "opening": track.opening, "opened": new.opened}
+        header["tracks"].append({"tape": track.tape} | rest | more)
     header["arrays"] = [["b" if a.dtype == np.uint8 else "f", *a.shape] for a in arrays]
     return _joined(header, arrays)
 
@@ -135,6 +147,7 @@ def _panel(
             layers.append(_layer(tracks[t], t, layer, arrays, statics, shared=len(both) > 1))
     axes = {side: {"label": a.label, "low": a.low, "high": a.high, "log": a.log} for side, a in _axes(panel)}
     rest = {"title": panel.title, "equal": panel.equal, "weight": panel.weight, "draw": panel.draw}
+    rest |= {"stack": panel.stack, "legend": panel.legend}
     return rest | axes | {"axes": panel.axes, "alt": panel.alt, "curves": panel.curves, "layers": layers}
 
 

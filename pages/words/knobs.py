@@ -23,10 +23,15 @@ def headline(desk: Desk) -> None:
         st.title(desk.view.title, anchor=False)
         _tool("u", "undo", "Undo the last change", desk.undo, off=not desk.past)
         _tool("d", "restart_alt", "Back to the defaults", lambda: desk.go(cfg=desk.view.config(), frame=None))
-        _tool("s", "casino", "A new seed", lambda: desk.turn(seed=(desk.state.cfg.seed + 1) % SEEDS))
+        _tool("s", "casino", "A new seed", lambda: _reseed(desk))
         _tool("a", "keep_off" if pinned else "keep", pin, lambda: desk.go(pinned=None if pinned else desk.state.cfg))
         _tool("p", "close_fullscreen" if present else "present_to_all", "Presenter's mode",
               lambda: desk.go(present=not present))  # fmt: skip
+
+
+def _reseed(desk: Desk) -> None:
+    name = desk.view.seed
+    desk.turn(**{name: (getattr(desk.state.cfg, name) + 1) % SEEDS})
 
 
 def _tool(key: str, icon: str, help: str, act: Callable[[], None], off: bool = False) -> None:

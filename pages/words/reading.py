@@ -12,7 +12,7 @@ import streamlit as st
 from engine.claim import Result, Statement, claims, run, statements
 from engine.figures.palette import colour
 from engine.knob import spell
-from engine.tape import Tape, record
+from engine.reel import Reel
 from pages.words.desk import Desk
 from pages.words.frame import ASSETS, dark
 
@@ -47,7 +47,7 @@ def reading(desk: Desk) -> None:
     @st.fragment(key=f"{desk.topic}.reading")
     def page() -> None:
         desk.write_link()
-        frames = _tape(desk).frames
+        frames = _frames(desk)
         if not frames:
             return
         at = min(desk.at, len(frames) - 1)
@@ -67,8 +67,8 @@ def _formula(desk: Desk, frame: Any) -> None:
         st.markdown(typeset(text, numbers))
 
 
-def _tape(desk: Desk) -> Tape:
-    return record(desk.view.run, desk.state.cfg)
+def _frames(desk: Desk) -> list[Any]:
+    return Reel(desk.view, desk.state.cfg).frames
 
 
 def verify(desk: Desk) -> None:
@@ -126,7 +126,7 @@ def downloads(desk: Desk) -> None:
 
 
 def _csv(desk: Desk) -> str:
-    rows = [{k: v for k, v in f._asdict().items() if isinstance(v, int | float | str)} for f in _tape(desk).frames]
+    rows = [{k: v for k, v in f._asdict().items() if isinstance(v, int | float | str)} for f in _frames(desk)]
     return pd.DataFrame(rows).to_csv(index=False)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
-from engine.figures.wire import MESSAGE, Track, encode, identity
+from engine.figures.view import View
+from engine.figures.wire import MESSAGE, News, Track, encode, identity
 from engine.knob import spell
-from engine.tape import Tape, record
+from engine.reel import Reel
 from pages.words.desk import Desk
 from pages.words.frame import ASSETS
 from pages.words.reading import reading
@@ -86,27 +87,37 @@ def _name(desk: Desk, cfg: Any) -> str:
 def _message(desk: Desk) -> bytes:
     """What the browser lacks: the frames recorded since the last it holds, and the picture when it is another."""
     view, configs = desk.view, _configs(desk)
-    tapes = [record(view.run, cfg) for cfg in configs]
-    tracks = [Track(_name(desk, cfg), view.panels(cfg), view.readouts) for cfg in configs]
-    look = {"view": view.name, "fps": view.fps, "hold": view.hold, "present": desk.state.present, "bare": view.bare}
+    tracks = [Track(_name(desk, cfg), view.panels(cfg), view.readouts, _opening(view, cfg)) for cfg in configs]
+    look = {name: getattr(view, name) for name in ("fps", "hold", "follow", "bare")}
+    look |= {"view": view.name, "present": desk.state.present}
     name = identity(tracks, look)
-    news = [_news(tape, desk.have.get(track.tape, 0), desk.pulled) for tape, track in zip(tapes, tracks, strict=True)]
+    news = [
+        _news(Reel(view, cfg), desk.have.get(track.tape, 0), desk.pulled)
+        for cfg, track in zip(configs, tracks, strict=True)
+    ]
     room = MESSAGE if desk.pulled else 1
     message = encode(tracks, news, look | {"cursor": desk.state.frame}, desk.held != name, room)
     desk.held, desk.pulled = name, False
     return message
 
 
-def _news(tape: Tape, have: int, pulled: bool) -> tuple[int, list[Any], bool, str]:
+def _opening(view: View, cfg: Any) -> str:
+    begins = view.before(cfg) if view.before and view.thin else None
+    return repr(begins[1]) if begins else ""
+
+
+def _news(reel: Reel, have: int, pulled: bool) -> News:
     failure = ""
     try:
-        if len(tape.frames) - have < (AHEAD if pulled else 1):
-            tape.wind(WIND if pulled else 0)
+        if not reel.done and len(reel.frames) - have < (AHEAD if pulled else 1):
+            reel.wind(WIND if pulled else 0)
     except Exception as problem:
         logging.getLogger(__name__).warning("a run stopped", exc_info=problem)
         failure = f"This run stopped: {problem}"
-    frames = tape.frames[have:]
-    return min(have, len(tape.frames)), frames, tape.done, failure
+    frames = reel.frames
+    start = min(have, len(frames))
+    opened = len(reel.opening) if reel.ready else 0
+    return News(start, frames[start:], reel.done, failure, reel.waiting, opened)
 
 
 def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
@@ -114,7 +125,9 @@ def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
     if cursor.get("tape") == _name(desk, desk.state.cfg):
         desk.at = int(cursor["frame"])
         desk.state = replace(desk.state, frame=None if cursor.get("playing") else desk.at)
-    st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])  # the stage too: a request for frames may have come along
+    st.rerun(
+        [f"{desk.topic}.stage", f"{desk.topic}.reading"]
+    )  # the stage too: a request for frames may have come along
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:

@@ -1,0 +1,318 @@
+"""The stage in a real Chromium: messages lost, doubled, out of order, broken; size, theme, load, hands."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from engine.figures.panel import Axis, Panel, cloud
+from tests.browser.lone import Lone, broken, frame, hollow, message
+
+TEN = [frame(i) for i in range(10)]
+PAINTED = "+root.dataset.painted > 0"
+
+
+def test_frames_are_held_painted_and_played(lone):
+    lone.give(message(TEN, done=True)).until("!stage.playing && root.dataset.frame === '9'")
+    assert (lone.data("length"), lone.data("done"), lone.data("tape")) == ("10", "true", "run")
+    chips = lone.page.locator(".chip output").all_inner_texts()
+    assert chips == ["9", "0.1 ± 0.1"]
+    lone.page.wait_for_function("() => told.some((t) => t.name === 'cursor' && !t.value.playing)")
+    assert lone.told("cursor")[-1] == {"frame": 9, "playing": False, "tape": "run"}
+
+
+def test_a_message_twice_counts_once(lone):
+    twice = message(TEN)
+    lone.give(twice).give(twice).give(message(TEN[5:], 5, spec=False)).until(PAINTED)
+    assert lone.see("stage.length") == 10
+    assert lone.see("stage.reels[0].frames.map((f) => f[3].data[0])") == pytest.approx([f.cloud[0, 0] for f in TEN])
+
+
+def test_messages_out_of_order_end_in_order(lone):
+    first, second = message(TEN[:5]), message(TEN[5:], 5, spec=False, done=True)
+    lone.give(message([], spec=True)).give(second)
+    assert lone.see("stage.length") == 0 and not lone.see("stage.done")
+    lone.give(first).give(second).until("stage.done")
+    assert lone.see("stage.length") == 10
+    order = lone.see("stage.reels[0].frames.map((f) => f[f.length - 1].data[0])")
+    assert order == list(range(10))
+
+
+def test_a_gap_is_asked_for_again(lone):
+    lone.give(message(TEN[:4])).give(message(TEN[8:], 8, spec=False, done=True)).until(PAINTED)
+    assert lone.see("stage.length") == 4 and not lone.see("stage.done")
+    assert lone.told("pull")[-1]["have"] == {"run": 4}
+    lone.give(message(TEN[4:], 4, spec=False, done=True)).until("stage.done && stage.length === 10")
+
+
+def test_frames_of_a_picture_never_seen_are_asked_for_whole(lone):
+    lone.give(message(TEN, spec=False))
+    assert lone.told("pull")[-1]["id"] == ""
+    lone.give(message(TEN)).until(PAINTED)
+
+
+def test_a_request_without_an_answer_is_asked_again(context):
+    with_clock = context()
+    with_clock.clock.install()
+    lone = Lone(with_clock)
+    lone.give(message(TEN[:2]))
+    asked = len(lone.told("pull"))
+    lone.page.clock.run_for(5000)
+    assert len(lone.told("pull")) == asked + 1
+    lone.check()
+
+
+def test_an_end_once_told_stays(lone):
+    lone.give(message(TEN, done=True)).until("stage.done")
+    lone.give(message(TEN[4:5], 4, spec=False, done=False)).until("!stage.dirty")  # a late copy of one frame
+    assert lone.see("stage.done")
+
+
+@pytest.mark.parametrize("kind", [broken, hollow], ids=["nan", "empty"])
+def test_numbers_that_are_none_are_left_out(lone, kind):
+    some = [frame(0), kind(1), frame(2), kind(3)]
+    lone.give(message(some, done=True)).until("!stage.playing && root.dataset.frame === '3'")
+    lone.do("stage.seek(2)").until("root.dataset.frame === '2'")
+    lone.do("stage.seek(1)").until("root.dataset.frame === '1'")
+    assert lone.page.locator(".chip:visible output").all_inner_texts() == ["1"]
+    lone.page.locator(".stage canvas").nth(0).hover()
+    lone.page.locator(".stage canvas").nth(1).hover()
+
+
+def test_a_failure_is_a_sentence_and_not_an_end(lone):
+    lone.give(message(TEN[:3], failure="This run stopped: 7 was seen, 8 expected")).until("!stage.playing")
+    assert lone.page.locator(".notice").inner_text() == "This run stopped: 7 was seen, 8 expected"
+    asked = len(lone.told("pull"))
+    lone.page.wait_for_timeout(300)
+    assert len(lone.told("pull")) == asked
+
+
+def test_nothing_is_asked_while_it_rests(lone):
+    lone.give(message(TEN)).until(PAINTED)
+    lone.do("stage.toggle()").give(message(TEN[:1], spec=False))
+    asked = len(lone.told("pull"))
+    lone.page.wait_for_timeout(600)
+    assert len(lone.told("pull")) == asked and not lone.see("stage.playing")
+    lone.do("stage.toggle()")
+    assert len(lone.told("pull")) == asked + 1
+
+
+def test_a_stage_taken_down_asks_nothing(lone):
+    lone.give(message(TEN[:2])).until(PAINTED)
+    lone.page.evaluate("leave()")
+    asked = len(lone.told("pull"))
+    lone.page.wait_for_timeout(300)
+    assert lone.see("stage.closed") and len(lone.told("pull")) == asked
+
+
+def test_between_two_frames_lies_their_mean(lone):
+    lone.give(message(TEN, cursor=0)).until(PAINTED)
+    middle = lone.see("[...stage.reels[0].between(3, 2.5).data]")
+    assert middle == pytest.approx(((TEN[2].cloud + TEN[3].cloud) / 2).ravel().tolist(), abs=1e-6)
+
+
+def test_another_run_begins_at_its_start_unless_time_is_a_knob(lone):
+    lone.give(message(TEN, done=True)).do("stage.seek(6)")
+    lone.give(message(TEN, tape="other")).until("root.dataset.tape === 'other'")
+    assert lone.see("stage.playing") and lone.see("stage.cursor") < 6
+    lone.give(message(TEN, view="timed", tape="a", hold=True, done=True)).do("stage.seek(6)")
+    lone.give(message(TEN, view="timed", tape="b", hold=True, done=True)).until("root.dataset.tape === 'b'")
+    assert not lone.see("stage.playing") and lone.see("stage.cursor") == 6
+
+
+def test_a_cursor_in_the_link_is_where_it_rests(lone):
+    lone.give(message(TEN[:3], cursor=7)).until(PAINTED)
+    assert lone.see("stage.cursor") == 2 and lone.told("pull")
+    lone.give(message(TEN[3:], 3, spec=False)).until("root.dataset.frame === '7'")
+    assert not lone.see("stage.playing") and lone.see("stage.goal") is None
+
+
+def test_two_stages_do_not_touch_each_other(lone):
+    lone.give(message(TEN, done=True)).give(message(TEN[:5], tape="other", done=True), host="second")
+    lone.until("!stage.playing && stage.done").until("!stage.playing", root="#second .stage")
+    assert lone.see("root.dataset.length", root="#second .stage") == "5"
+    lone.do("stage.seek(2)", root="#second .stage").until("root.dataset.frame === '2'", root="#second .stage")
+    assert (lone.data("frame"), lone.data("tape"), lone.data("length")) == ("9", "run", "10")
+    lone.give(message(TEN[5:7], 5, tape="other", spec=False), host="second")
+    assert lone.see("stage.length") == 10 and lone.see("stage.length", root="#second .stage") == 7
+
+
+def test_it_fills_the_width_it_has(lone):
+    lone.give(message(TEN, done=True)).until("!stage.playing")
+    for width in (1280, 1920, 700, 390):
+        lone.page.set_viewport_size(dict(width=width, height=720))
+        lone.until(f"root.clientWidth === {width} && !stage.dirty")
+        boxes = lone.see("stage.panels.map((p) => p.canvas.getBoundingClientRect().toJSON())")
+        assert all(box["right"] <= width + 1 and box["width"] > 150 and box["height"] > 100 for box in boxes)
+        assert (len({round(box["top"]) for box in boxes}) > 1) == (width < 560), boxes
+        assert lone.see("stage.panels.every((p) => p.canvas.width === Math.round(p.width * p.sharp))")
+
+
+def test_it_is_sharp_on_a_fine_screen(context):
+    lone = Lone(context(device_scale_factor=2))
+    lone.give(message(TEN, done=True)).until(PAINTED)
+    assert lone.see("stage.panels[0].canvas.width / stage.panels[0].canvas.clientWidth") == pytest.approx(2, abs=0.02)
+    lone.check()
+
+
+def test_it_follows_the_theme(lone):
+    lone.give(message(TEN, cursor=4)).until(PAINTED)
+    light = lone.pixels()
+    lone.page.evaluate("document.documentElement.classList.add('dark')")
+    lone.give().until("stage.theme.dark && !stage.dirty")
+    dark = lone.pixels()
+    lone.page.evaluate("document.documentElement.classList.remove('dark')")
+    lone.give().until("!stage.theme.dark && !stage.dirty")
+    assert dark[0] != light[0] and lone.pixels() == light
+
+
+def test_ten_thousand_points(lone, record_property):
+    many = [frame(i, 10_000) for i in range(40)]
+    axis = Axis("x", -1, 1)
+    row = [Panel("Many", (cloud("points", "model", lambda f: f.cloud),), axis, axis, equal=True, name="many")]
+    lone.give(message(many, row=row, fps=10)).until("+root.dataset.painted > 5")
+    counted = "() => new Promise((done) => { const d = document.querySelector('.stage').dataset; const n = +d.painted;"
+    paints = lone.page.evaluate(f"{counted} setTimeout(() => done((+d.painted - n) / 1.5), 1500); }})")
+    record_property("paints_per_second", paints)
+    print(f"10 000 points: {paints:.0f} paints a second")
+    assert paints > 5
+
+
+def test_a_long_run_is_held_within_bounds(lone):
+    lone.give(message([frame(0, 2000)], row=None)).until(PAINTED)
+    lone.do("stage.reels[0].bound = 4 * 2 ** 20")
+    for start in range(1, 401, 40):
+        lone.give(message([frame(i, 2000) for i in range(start, start + 40)], start, spec=False))
+        bytes_held = lone.see(
+            "stage.reels[0].frames.flat().filter(Boolean).reduce((sum, a) => sum + a.data.byteLength, 0)"
+        )
+        assert bytes_held <= 4 * 2**20
+    assert lone.see("stage.length") == 401
+    held = lone.see("stage.reels[0].frames.map((f) => !!f)")
+    assert held[0] and held[-1] and sum(held) > 20
+    lone.do("stage.seek(123)").until("root.dataset.frame === '123'")
+
+
+def test_who_asked_for_less_motion_sees_a_still(context):
+    lone = Lone(context(reduced_motion="reduce"))
+    lone.give(message(TEN, done=True)).until(PAINTED)
+    assert not lone.see("stage.playing")
+    lone.press("Space").until("stage.playing").until("!stage.playing && root.dataset.frame === '9'")
+    lone.check()
+
+
+def test_keys(lone):
+    lone.give(message(TEN, cursor=3, done=True)).until(PAINTED)
+    lone.press("ArrowRight").until("root.dataset.frame === '4'")
+    lone.press("ArrowLeft").press("ArrowLeft").until("root.dataset.frame === '2'")
+    lone.press("r").until("root.dataset.frame === '0'")
+    lone.press("Space").until("stage.playing")
+    lone.press("Space").until("!stage.playing")
+    here = lone.see("stage.cursor")
+    lone.page.locator("#elsewhere").focus()
+    lone.page.keyboard.type("r r")
+    assert lone.see("stage.cursor") == here and lone.page.locator("#elsewhere").input_value() == "r r"
+
+
+def test_the_slider_scrubs_and_tells_where_it_rests(lone):
+    lone.give(message(TEN, done=True)).until("!stage.playing")
+    slider = lone.page.get_by_label("Frame", exact=True)
+    slider.fill("4")
+    lone.until("root.dataset.frame === '4'")
+    lone.page.wait_for_function("() => told.some((t) => t.name === 'cursor' && t.value.frame === 4)")
+    assert lone.told("cursor")[-1] == {"frame": 4, "playing": False, "tape": "run"}
+    slider.focus()
+    lone.page.keyboard.press("ArrowLeft")
+    lone.until("Math.abs(stage.cursor - 3) < 0.01", seconds=3)  # one frame, not a hundredth of the run
+
+
+def test_the_curve_scrubs_too(lone):
+    lone.give(message(TEN, done=True)).until("!stage.playing")
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[1].canvas.getBoundingClientRect())")
+    x = box[0] + lone.see("stage.panels[1].x.pixel(3)")
+    lone.page.mouse.click(x, box[1] + 80)
+    lone.until("root.dataset.frame === '3'")
+    assert "loss" in lone.page.locator(".tip:visible").inner_text()
+
+
+def test_a_mark_is_dragged(lone):
+    lone.give(message(TEN, cursor=0)).until(PAINTED)
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
+    at = lambda x, y: (  # noqa: E731
+        box[0] + lone.see(f"stage.panels[0].x.pixel({x})"),
+        box[1] + lone.see(f"stage.panels[0].y.pixel({y})"),
+    )
+    _drag(lone, [at(0, 0), at(0.2, 0.1), at(0.5, 0.25)])
+    event = lone.told("event")[-1]
+    assert event["names"] == ["start_x", "start_y"] and event["values"] == pytest.approx([0.5, 0.25], abs=0.02)
+
+
+def _drag(lone, places):
+    lone.page.mouse.move(*places[0])
+    lone.page.mouse.down()
+    for place in places[1:]:
+        lone.page.mouse.move(*place, steps=5)
+    lone.page.mouse.up()
+
+
+@pytest.mark.parametrize("panel", [0, 2], ids=["points", "picture"])
+def test_a_drawing_is_told_undone_and_cancelled(lone, panel):
+    lone.give(message(TEN, cursor=0)).until(PAINTED)
+    tools = lone.page.locator(".stage .tools button")
+    offers = tools.count()
+    tools.nth(panel // 2).click()
+    lone.until("stage.pencil && !stage.dirty")
+    box = lone.page.locator(".stage canvas").nth(panel).bounding_box()
+    assert box
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    before = lone.pixels()[panel]
+    _drag(lone, [middle, (middle[0] + 40, middle[1] + 10)])
+    lone.until("!stage.dirty")
+    assert lone.pixels()[panel] != before
+    tools.nth(1).click()  # undo
+    lone.page.mouse.move(0, 0)
+    lone.until("!stage.dirty && stage.hover === null")
+    assert lone.pixels()[panel] == before
+    _drag(lone, [middle, (middle[0] + 40, middle[1] + 10)])
+    lone.page.locator(".stage .tools button.primary").click()
+    event = lone.told("event")[-1]
+    drawn = event["points"] if panel == 0 else [v for v in event["pixels"] if v]
+    assert len(drawn) > 5
+    lone.until("stage.pencil === null")
+    assert tools.count() == offers
+    tools.nth(panel // 2).click()
+    tools.last.click()  # cancel
+    lone.until("stage.pencil === null")
+    assert len(lone.told("event")) == 1
+
+
+def test_the_picture_is_saved(lone, tmp_path):
+    lone.give(message(TEN, cursor=5)).until(PAINTED)
+    for kind in ("PNG", "SVG"):
+        lone.page.locator(".saves summary").click()
+        with lone.page.expect_download() as waiting:
+            lone.page.locator(".saves button", has_text=kind).click()
+        file = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(file)
+        assert file.suffix == f".{kind.lower()}" and file.stat().st_size > 3000
+    text = next(tmp_path.glob("*.svg")).read_text("utf-8")
+    assert len(list(ElementTree.fromstring(text).iter())) > 50 and "NaN" not in text
+
+
+def test_zoom_and_back(lone):
+    lone.give(message(TEN, cursor=5)).until(PAINTED)
+    lone.page.locator(".stage canvas").first.hover()
+    lone.page.keyboard.down("Control")
+    lone.page.mouse.wheel(0, -60)
+    lone.page.keyboard.up("Control")
+    lone.until("stage.panels[0].zoomed")
+    assert lone.see("stage.panels[0].x.high - stage.panels[0].x.low") < 2
+    lone.page.locator(".stage canvas").first.dblclick()
+    assert lone.see("[stage.panels[0].x.low, stage.panels[0].x.high]") == [-1, 1]
+
+
+def test_speed(lone):
+    lone.give(message([frame(i) for i in range(60)], fps=5)).until(PAINTED)
+    lone.page.get_by_label("Speed").select_option("4")
+    lone.until("stage.speed === 4")
+    lone.give(message(TEN, tape="other")).until("root.dataset.tape === 'other'")
+    assert lone.page.get_by_label("Speed").input_value() == "4"
