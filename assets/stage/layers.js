@@ -123,7 +123,7 @@ function path(g, panel, layer, { data, shape }) {
   g.setLineDash([]);
   for (let k = 0; k < count; k += 1) {
     const end = (k * m + m - 1) * 2;
-    marked(g, layer.marker, layer.colour, panel.x.pixel(data[end]), panel.y.pixel(data[end + 1]), panel.present ? 7 : 5);
+    marked(g, layer.marker, layer.colour, panel.x.pixel(data[end]), panel.y.pixel(data[end + 1]), (panel.present ? 7 : 5) * (panel.right - panel.left < 240 ? 0.7 : 1));
   }
 }
 
@@ -173,7 +173,7 @@ function images(g, panel, layer, { data, shape }) {
   const [k, h, w] = shape;
   if (!k || !h || !w) return;
   const grid = gallery(panel, layer, k, h, w);
-  g.imageSmoothingEnabled = false;
+  g.imageSmoothingEnabled = grid.size * panel.sharp < 3; // below that, whole squares would be uneven
   const scale = data instanceof Uint8Array ? 1 : 255;
   const ink = panel.theme.dark;
   for (let i = 0; i < k; i += 1) {
@@ -197,11 +197,12 @@ function images(g, panel, layer, { data, shape }) {
 export function gallery(panel, layer, k, h, w) {
   const columns = Math.min(layer.style.columns, k);
   const rows = Math.ceil(k / columns);
-  const room = layer.style.captions.length ? panel.font * 1.5 : 0;
+  const room = layer.style.captions.length ? panel.font * 1.8 : 0;
   const gap = 4;
   const wide = (panel.right - panel.left - gap * (columns - 1)) / columns;
   const high = (panel.bottom - panel.top - gap * (rows - 1)) / rows - room;
-  const size = Math.max(1 / panel.sharp, Math.floor(Math.min(wide / w, high / h) * panel.sharp) / panel.sharp);
+  const fit = Math.min(wide / w, high / h);
+  const size = fit * panel.sharp < 3 ? Math.max(0.5, fit) : Math.floor(fit * panel.sharp) / panel.sharp; // whole pixels
   const [dx, dy] = [size * w + gap, size * h + gap + room];
   const left = panel.left + (panel.right - panel.left - columns * dx + gap) / 2;
   const top = panel.top + (panel.bottom - panel.top - rows * dy + gap) / 2;
@@ -211,7 +212,7 @@ export function gallery(panel, layer, k, h, w) {
 
 function captions(g, panel, layer, grid, w, h) {
   g.fillStyle = panel.theme.ink;
-  g.font = `${panel.font}px ${panel.theme.font}`;
+  g.font = `${panel.font + 2}px ${panel.theme.font}`;
   g.textAlign = "center";
   g.textBaseline = "top";
   layer.style.captions.forEach((text, i) => {
@@ -221,7 +222,7 @@ function captions(g, panel, layer, grid, w, h) {
 }
 
 function marks(g, panel, layer, { data, shape }) {
-  const r = panel.present ? 9 : 6;
+  const r = (panel.present ? 9 : 6) * (panel.right - panel.left < 240 ? 0.7 : 1);
   for (let i = 0; i < shape[0]; i += 1) {
     const x = panel.x.pixel(data[i * 2]);
     const y = panel.y.pixel(data[i * 2 + 1]);

@@ -62,7 +62,7 @@ export class Panel {
     const item = document.createElement("span");
     const swatch = document.createElement("i");
     swatch.className = ["curve", "path", "contours", "arrows"].includes(layer.kind) ? "line" : layer.kind;
-    if (layer.marker === "ring" || layer.style.hollow) swatch.classList.add("ring");
+    if (layer.kind !== "field" && (layer.marker === "ring" || layer.style.hollow)) swatch.classList.add("ring");
     swatch.style.color = layer.colour;
     swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
     if (layer.kind === "field" && layer.style.colours !== "tint") swatch.classList.add(layer.style.colours);
@@ -94,7 +94,7 @@ export class Panel {
   /** Height that the panel would like at `width`. */
   wish(width) {
     if (!this.spec.equal) return Infinity;
-    const [across, down] = this.stage.spec.present ? [100, 76] : [62, 46];
+    const [across, down] = !this.spec.axes ? [4, 4] : this.stage.spec.present ? [100, 76] : [62, 46];
     const ratio = (this.y.home[1] - this.y.home[0]) / (this.x.home[1] - this.x.home[0]);
     return (width - across) * ratio + down;
   }
@@ -138,6 +138,10 @@ export class Panel {
   ground(g) {
     g.setTransform(this.sharp, 0, 0, this.sharp, 0, 0);
     if (this.spec.axes) this.grid(g);
+    else if (this.spec.equal) {
+      g.strokeStyle = alpha(this.theme.ink, 0.18);
+      g.strokeRect(this.left + 0.5, this.top + 0.5, this.right - this.left - 1, this.bottom - this.top - 1);
+    }
   }
 
   /** Draw within the plotting rectangle. */
@@ -146,7 +150,7 @@ export class Panel {
     g.save();
     g.beginPath();
     g.rect(this.left - 1, this.top - 1, this.right - this.left + 2, this.bottom - this.top + 2);
-    if (this.spec.axes) g.clip();
+    if (this.spec.axes || this.spec.equal) g.clip();
     act();
     g.restore();
   }
@@ -352,7 +356,7 @@ export class Panel {
 
   /** What lies under the pointer, in words. */
   read(inside, px, py) {
-    const lines = inside && this.spec.axes ? this.words(px, py) : [];
+    const lines = inside && (this.spec.axes || this.spec.equal) ? this.words(px, py) : [];
     this.tip.hidden = !lines.length;
     if (!lines.length) return;
     this.tip.textContent = lines.join("\n");

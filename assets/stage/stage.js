@@ -273,7 +273,9 @@ class Stage {
     const waiting = this.reels.map((reel) => reel.waiting).find((part) => part !== null && part !== undefined);
     const wait = waiting === undefined ? "" : `The network learns first: ${Math.round(100 * waiting)} %`;
     const text = this.reels.map((reel) => reel.failure).find(Boolean) || wait;
+    const news = !text !== !this.notice.textContent;
     if (this.notice.textContent !== text) this.notice.textContent = text;
+    if (news) this.layout();
     this.notice.classList.toggle("waiting", !!wait);
     this.notice.style.setProperty("--part", `${100 * (waiting || 0)}%`);
   }
@@ -356,7 +358,7 @@ class Stage {
 
   /** Height for the panels so that the transport and the numbers stay on the screen. */
   room() {
-    const under = this.transport.element.offsetHeight + this.foot.offsetHeight;
+    const under = this.transport.element.offsetHeight + this.foot.offsetHeight + this.notice.offsetHeight;
     const scroller = this.root.closest('[data-testid="stMain"]');
     const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop || 0);
     if (this.spec.bare) return 260;

@@ -30,7 +30,7 @@ class Config:
     num_train_timesteps: int = knob(
         1000, "noise levels", 10, 1000, symbol="T", log=True, help="linear β with a short T never becomes pure noise"
     )
-    seed: int = knob(0, "seed", 0, 999, help="another one: other points, other noise")
+    seed: int = knob(0, "seed", 0, 999, folded=True, help="another one: other points, other noise")
     points: str = knob("", "your points", text=check_code)
 
 

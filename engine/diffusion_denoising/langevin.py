@@ -49,7 +49,7 @@ class Config:
         choices={"exact": "exact", "learned": "learned by a network"},
         help="a network is trained first, on true samples with noise; it knows little where there are none",
     )
-    seed: int = knob(0, "seed", 0, 999)
+    seed: int = knob(0, "seed", 0, 999, folded=True)
     points: str = knob("", "your points", text=check_code)
 
 

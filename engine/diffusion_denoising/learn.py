@@ -46,7 +46,7 @@ class Config:
     )
     prediction_type: str = knob("v_prediction", "the network says", choices=OUTPUTS)
     train_steps: int = knob(600, "training steps", 50, 3000, log=True, help="the step size falls to zero over them")
-    seed: int = knob(0, "seed", 0, 999, help="another one: other weights, other noise")
+    seed: int = knob(0, "seed", 0, 999, folded=True, help="another one: other weights, other noise")
     sampler_steps: int = knob(
         10, "sampling steps", 2, 40, folded=True, log=True, help="of Heun's rule, two network calls each"
     )

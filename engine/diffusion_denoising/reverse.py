@@ -53,8 +53,8 @@ class Config:
         folded=True,
         help="linear β with a short T never becomes pure noise, yet sampling starts from it",
     )
-    start_x: float = knob(1.2, "start of the path, across", -3.0, 3.0, symbol="x_{T,1}", folded=True)
-    start_y: float = knob(-0.8, "start of the path, up", -3.0, 3.0, symbol="x_{T,2}", folded=True)
+    start_x: float = knob(1.8, "start of the path, across", -3.0, 3.0, symbol="x_{T,1}", folded=True)
+    start_y: float = knob(-1.6, "start of the path, up", -3.0, 3.0, symbol="x_{T,2}", folded=True)
     langevin_step: float = knob(
         0.8, "step of Langevin", 0.05, 1.5, folded=True, help="over the noise variance; 2 is where it diverges"
     )

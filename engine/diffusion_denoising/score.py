@@ -36,7 +36,7 @@ class Config:
     train_steps: int = knob(800, "training steps", 50, 3000, log=True)
     width: int = knob(64, "width", 8, 96, log=True, help="units in each of the three hidden layers")
     prediction_type: str = knob("sample", "the network says", choices=OUTPUTS)
-    seed: int = knob(0, "seed", 0, 999)
+    seed: int = knob(0, "seed", 0, 999, folded=True)
     points: str = knob("", "your points", text=check_code)
 
 
@@ -252,7 +252,7 @@ class LevelsConfig:
     train_steps: int = knob(1500, "training steps", 50, 3000, log=True)
     width: int = knob(64, "width", 8, 96, log=True, help="units in each of the three hidden layers")
     prediction_type: str = knob("v_prediction", "the network says", choices=OUTPUTS)
-    seed: int = knob(0, "seed", 0, 999)
+    seed: int = knob(0, "seed", 0, 999, folded=True)
     points: str = knob("", "your points", text=check_code)
 
 

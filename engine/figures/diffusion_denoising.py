@@ -54,6 +54,15 @@ def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:
     return {"picture": image.encode_picture(image.read_picture(content))}, []
 
 
+def _lopsided() -> str:
+    """Nine tenths of the points on a ring on the left, one tenth on a ring on the right, as a drawing."""
+    angle = np.linspace(0, 2 * np.pi, 54, endpoint=False)
+    ring = 0.3 * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return encode(np.concatenate([ring + (-0.6, 0.4), ring[::9] + (2.2, -1.0)]))
+
+
+CUT = {"beta_schedule": "linear", "num_train_timesteps": 50}  # keeps 78 % of the signal at its end
+LOPSIDED = {"data": "yours", "points": _lopsided()}
 POINTS: dict[str, Any] = {
     "events": {"drawn": drawn},
     "uploads": {"Bring points (CSV)": (("csv", "txt", "tsv"), brought)},
@@ -172,24 +181,25 @@ IMAGE = View(
 VIEWS = (LEARN, FORWARD, REVERSE, SCORE, LEVELS, LANGEVIN, DIGITS, IMAGE)
 THUMB = replace(LEARN, name="thumb", panels=lambda cfg: panels.of_learning(cfg)[:1], bare=True)
 SCENES = (
-    Scene("train", "Two seconds of training are enough", "learn", {},
-          "The same start noise is carried to the data better with every training step."),
-    Scene("clean", "Guessing the clean point costs detail", "learn", {"prediction_type": "sample"},
-          "The same network, told to name the clean point at every noise level, has nothing to lean on at low noise."),
-    Scene("leftover", "A cut schedule spoils the samples", "learn",
-          {"beta_schedule": "linear", "num_train_timesteps": 50},
-          "78 % of the signal is left where the sampler expects pure noise."),
+    Scene("train", "A few hundred steps are enough", "learn", {},
+          "The same start noise is carried to the data, better with every training step."),
+    Scene("clean", "Guess the clean point: twice the error", "learn", {"prediction_type": "sample"},
+          "At little noise a small slip in the clean point is a large error of the score."),
+    Scene("leftover", "A cut schedule gets the weights wrong", "learn", CUT | LOPSIDED,
+          "One tenth of the data is on the right; more of the samples are. The network is not to blame: see Reverse."),
     Scene("drown", "A good schedule ends in pure noise", "forward", {}, "Drag the slider through t."),
-    Scene("cut", "Linear β cut to 50 keeps 78 %", "forward", {"beta_schedule": "linear", "num_train_timesteps": 50},
+    Scene("cut", "Linear β cut to 50 keeps 78 %", "forward", CUT,
           "Made for a thousand steps, cut to fifty: at the end the data are still there."),
     Scene("cosine", "Cosine spares the early steps", "forward", {"beta_schedule": "squaredcos_cap_v2"},
           "It destroys the signal evenly in t, where linear β does it early."),
     Scene("race", "Equal calls, unequal samples", "reverse", {}, "Forty network calls each, from the same noise."),
-    Scene("few", "With ten calls the ODE leads", "reverse", {"calls": 10}, "A smooth path needs few steps."),
-    Scene("fork", "One changed draw forks the path", "reverse", {"fork_step": 20},
+    Scene("few", "Ten calls are too few for Heun", "reverse", {"calls": 10},
+          "It pays two a step, takes five steps, and a third of its samples miss the data."),
+    Scene("same", "DDIM with η = 1 is DDPM", "reverse", {"eta": 1.0}, "Point for point, from the same draws."),
+    Scene("fork", "One changed draw forks the path", "reverse", {"fork_step": 8},
           "The walks that draw noise part where the one draw differs; the ODE and DDIM draw none."),
-    Scene("wrong", "Started in the wrong place", "reverse", {"beta_schedule": "linear", "num_train_timesteps": 50},
-          "The exact denoiser, and still wrong: the start is no sample of x_T."),
+    Scene("wrong", "Started in the wrong place", "reverse", CUT | LOPSIDED,
+          "The denoiser is exact, and yet too many land on the right: the start is no sample of x_T."),
     Scene("tweedie", "Denoising is the score", "score", {},
           "The arrows of the trained denoiser fall onto those of the exact score."),
     Scene("coarse", "Too much noise blurs the score", "score", {"sigma": 1.0},
@@ -208,11 +218,12 @@ SCENES = (
           "First walk on a smoothed target, where there is no gap, then sharpen it."),
     Scene("order", "From nothing to legible in seconds", "digits", {}, "Autoencoder first, then the denoiser."),
     Scene("nobody", "Without the label, any digit", "digits", {"guidance_scale": 0.0}, "w = 0 does not listen."),
-    Scene("strong", "Strong guidance, little variety", "digits", {"guidance_scale": 6.0},
-          "All six of a column become alike."),
+    Scene("plain", "Without guidance some are misread", "digits", {"guidance_scale": 1.0},
+          "w = 1 samples what was learned of each numeral; turn w up to 2 and nearly all are read right."),
     Scene("hand", "The same on real handwriting", "digits", {"data": "digits"}, "1 797 digits, 8 by 8 pixels."),
-    Scene("back", "Half drowned, it comes back", "image", {"timestep": 400}, "Little noise leaves it as it was."),
-    Scene("other", "Deep in noise, another digit", "image", {"timestep": 850}, "What was there is gone."),
-    Scene("turned", "A three becomes an eight", "image", {"timestep": 650, "label": "8"},
+    Scene("back", "As much noise as signal, and back", "image", {"timestep": 650},
+          "Half of the variance is noise; what comes back is still the same picture, or nearly."),
+    Scene("other", "Deep in noise, another digit", "image", {"timestep": 900}, "What was there is gone."),
+    Scene("turned", "A three becomes an eight", "image", {"timestep": 780, "label": "8"},
           "Noise it, then ask for another numeral on the way back."),
 )  # fmt: skip

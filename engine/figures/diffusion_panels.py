@@ -46,8 +46,10 @@ def of_learning(cfg: learn.Config) -> Panels:
         arrows("learned", "model", lambda f: f.score, width=1.4),
     )
     loss = (
+        curve("loss", "muted", lambda f: (f.step, f.loss), dash="solid", width=1),
         curve("loss, smoothed", "model", lambda f: (f.step, f.loss_ema)),
         curve("best possible", "truth", lambda f: (f.step, f.least)),
+        curve("score error", "second", lambda f: (f.step, f.score_error), dash="dot"),
     )
     steps = Axis("training step", 0, cfg.train_steps)
     return (
@@ -55,8 +57,8 @@ def of_learning(cfg: learn.Config) -> Panels:
               alt="Samples of the network over the density of the data"),
         Panel("Score at σ = 0.4", pull, x, y, equal=True, name="score", hall=False,
               alt="Arrows of the learned score on those of the exact score"),
-        Panel("Loss", loss, steps, Axis("mean square error", 0.01, 3, log=True), name="loss",
-              alt="The training loss and the least loss that any network can reach"),
+        Panel("Loss and score error", loss, steps, Axis("", 0, 1.3), name="loss",
+              alt="The training loss, the least loss that any network can reach, and the error of the score"),
     )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def of_forward(cfg: forward.Config) -> Panels:
         Panel("Distance to pure noise", (
             curve("sliced W₂ to N(0, I)", "model", lambda f: (f.t, f.distance)),
             curve("floor", "truth", lambda f: (f.t, f.floor)),
-        ), times, Axis("distance", 0, 1.5), name="distance", hall=False,
+        ), times, Axis("distance", 0, 0.6), name="distance", hall=False,
               alt="The distance of the noised data to pure noise over t"),
     )  # fmt: skip
 
@@ -110,7 +112,7 @@ def of_reverse(cfg: reverse.Config) -> Panels:
             layers.append(path("one draw changed", "adversary", branch, width=2, dash="dash", head=True))
         layers.append(marks("start", "ink", lambda f: f.start, drag=("start_x", "start_y")))
         side = "left" if name in ("ddpm", "heun") else "right"
-        return Panel(WALKS[name], tuple(layers), x, y, equal=True, name=name, stack=side, legend=False,
+        return Panel(WALKS[name], tuple(layers), x, y, equal=True, name=name, stack=side, legend=False, axes=False,
                      alt=f"Samples of {WALKS[name]} and one path")  # fmt: skip
 
     distances = tuple(
@@ -119,7 +121,7 @@ def of_reverse(cfg: reverse.Config) -> Panels:
     )
     floor = curve("true samples", "truth", lambda f: (f.budget, f.floor))
     calls = Axis("network calls", 0, cfg.calls)
-    chart = Panel("Sliced W₂ to the data", (*distances, floor), calls, Axis("distance", 0.02, 4, log=True), name="w2",
+    chart = Panel("Sliced W₂ to the data", (*distances, floor), calls, Axis("distance", 0.05, 3, log=True), name="w2",
                   weight=1.25, alt="The distance to the data of each sampler over its network calls")  # fmt: skip
     return one("ddpm"), one("heun"), one("ddim"), one("langevin"), chart
 
@@ -235,8 +237,8 @@ def of_image(cfg: image.Config) -> Panels:
     captions = ("the picture", "in noise, pixels", "its code in noise", "the network's guess")
     way = (curve("√ᾱ", "data", lambda f: (_moment(f), f.alpha_bar**0.5)),)
     return (
-        Panel("Into the noise and back", (images("", "data", four, columns=4, captions=captions),), name="image",
-              axes=False, weight=2.6, draw="picture", alt="A picture, noised, and what the network makes of it"),
+        Panel("Into the noise and back", (images("", "data", four, columns=2, captions=captions),), name="image",
+              axes=False, weight=1.4, draw="picture", alt="A picture, noised, and what the network makes of it"),
         Panel("Signal left on the way", way, Axis("frame", 0, image.FORWARD + cfg.num_inference_steps + 2),
               Axis("√ᾱ", 0, 1), name="way", alt="What is left of the signal on the way into the noise and back"),
     )  # fmt: skip

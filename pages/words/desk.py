@@ -28,6 +28,7 @@ class Desk:
     words: dict[str, str] | None = None  # the link as last written
     have: dict[str, int] = field(default_factory=dict)  # tape -> how many of its frames the browser holds
     held: str = ""  # the picture that the browser holds
+    turns: int = 0  # messages sent to the browser
     pulled: bool = False  # whether this run answers a request for frames
     at: int = 0  # the frame under the cursor
     shown: Any = None  # what the whole page last showed

@@ -48,7 +48,9 @@ def scenes(desk: Desk) -> None:
             "View", [view.name for view in desk.views], key=key, format_func=str.capitalize, required=True,
             label_visibility="collapsed", on_change=lambda: desk.switch(st.session_state[key]),
         )  # fmt: skip
-    now = link.matching(desk.scenes, desk.views, desk.state)
+        now = link.matching(desk.scenes, desk.views, desk.state)
+        if now and now.says:
+            st.caption(now.says)
     mine = [scene for scene in desk.scenes if scene.view == desk.state.view]
     with st.container(horizontal=True, key="scenes"):
         for i, scene in enumerate(mine[:9], 1):

@@ -96,7 +96,8 @@ def _message(desk: Desk) -> bytes:
         for cfg, track in zip(configs, tracks, strict=True)
     ]
     room = MESSAGE if desk.pulled else 1
-    message = encode(tracks, news, look | {"cursor": desk.state.frame}, desk.held != name, room)
+    desk.turns += 1
+    message = encode(tracks, news, look | {"cursor": desk.state.frame}, desk.held != name, room, desk.turns)
     desk.held, desk.pulled = name, False
     return message
 

@@ -107,6 +107,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._words.close()
 
     @property
     def log(self) -> str:

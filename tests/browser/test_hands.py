@@ -1,0 +1,240 @@
+"""Everything a visitor's hands can do: knobs, transport, keys, scenes, drawing, files."""
+
+import io
+
+import numpy as np
+import pytest
+
+from engine.knob import tidy
+from tests.browser.declared import (
+    TOPICS,
+    VIEWS,
+    WALK,
+    drawable,
+    scenes_of,
+    short,
+    sliders,
+    view_id,
+    widget,
+    words,
+)
+
+TOPIC, VIEW = WALK
+UPLOADS = [(topic, view) for topic, view in VIEWS if any("csv" in kinds for kinds, _ in view.uploads.values())]
+
+
+def matches(expected):
+    """A script: the link says `expected`, wherever the cursor is."""
+    return (
+        "(() => { const found = new URLSearchParams(location.search); found.delete('frame'); found.delete('view'); "
+        f"return JSON.stringify([...found].sort()) === JSON.stringify(Object.entries({expected!r}).sort()); }})()"
+    )
+
+
+def without_view(link):
+    return {name: value for name, value in link.items() if name != "view"}
+
+
+@pytest.mark.parametrize("viewed", VIEWS, ids=view_id)
+def test_a_knob_gives_another_run_and_every_slider_reaches_its_ends(visit, viewed):
+    topic, view = viewed
+    settings = short(view)
+    tab = visit().open(topic, view=view.name, **settings).idle()
+    tape = tab.data("tape")
+    f, k = sliders(view)[0]
+    handle = tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]")
+    handle.focus()
+    tab.page.keyboard.press("ArrowLeft" if f.default == k.high else "ArrowRight")
+    tab.until(f"root.dataset.tape !== {tape!r}").check()
+    for f, k in sliders(view):
+        for key, end in (("End", k.high), ("Home", k.low)):
+            settings[f.name] = getattr(tidy(view.config, {f.name: end}), f.name)
+            tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]").focus()
+            tab.page.keyboard.press(key)
+            tab.until(matches(without_view(words(topic, view, **settings))), seconds=10)
+    tab.press("d").until(matches(without_view(words(topic, view))), seconds=10)
+    tab.check()
+
+
+@pytest.mark.parametrize("viewed", VIEWS, ids=view_id)
+def test_scenes_by_click_and_by_number(visit, viewed):
+    topic, view = viewed
+    tab = visit().goto(topic, view=view.name, **short(view)).until("stage.spec", seconds=60).idle()
+    for number, scene in enumerate(scenes_of(topic, view), 1):
+        wanted = matches({"scene": scene.name})
+        tab.page.locator(f".st-key-hotkey_{number} button").click()
+        tab.until(wanted)
+        tab.press("s").until(f"!({wanted})")
+        tab.press(str(number)).until(wanted)
+    tab.check()
+
+
+def test_play_pause_scrub_step_and_start(visit):
+    tab = visit().open(TOPIC, view=VIEW)
+    tab.until("stage.playing && stage.cursor > 3")
+    play = tab.page.get_by_title("Play or pause", exact=False)
+    play.click()
+    tab.until("!stage.playing && !stage.asked")
+    here = int(tab.data("frame"))
+    assert here > 0
+    slider = tab.page.get_by_label("Frame", exact=True)
+    slider.evaluate("(e) => { e.value = 2; e.dispatchEvent(new Event('input', { bubbles: true })); }")
+    tab.until("root.dataset.frame === '2'")
+    tab.page.wait_for_function("() => new URLSearchParams(location.search).get('frame') === '2'")
+    tab.page.get_by_title("One frame on", exact=False).click()
+    tab.until("root.dataset.frame === '3'")
+    tab.page.get_by_title("Back to the start", exact=False).click()
+    tab.until("root.dataset.frame === '0'")
+    play.click()
+    tab.until("stage.playing && stage.cursor > 4").until("stage.done && !stage.playing", seconds=30).settled()
+    assert int(tab.data("frame")) == int(tab.data("length")) - 1
+    assert tab.see("stage.done"), "the end was told, and then taken back"
+    tab.check()
+
+
+def test_at_the_end_of_a_run_the_link_and_the_formula_say_so(visit):
+    tab = visit().open(TOPIC, view=VIEW, steps="20").until("stage.done && !stage.playing").settled()
+    last = str(int(tab.data("length")) - 1)
+    tab.page.wait_for_function(f"() => new URLSearchParams(location.search).get('frame') === '{last}'", timeout=5000)
+
+
+def test_keys(visit):
+    tab = visit().open(TOPIC, view=VIEW)
+    tab.until("stage.cursor > 2").press("Space").until("!stage.playing")
+    here = int(tab.see("Math.round(stage.cursor)"))
+    tab.press("ArrowRight").until(f"root.dataset.frame === '{here + 1}'")
+    tab.press("ArrowLeft").press("ArrowLeft").until(f"root.dataset.frame === '{here - 1}'")
+    tab.press("r").until("root.dataset.frame === '0'")
+    tab.press("s").until(matches({"seed": "1"}))
+    tab.press("a").until(matches({"seed": "1", "pin": "seed=1"}))
+    tab.press("s").until(matches({"seed": "2", "pin": "seed=1"})).until("stage.reels.length === 2")
+    tab.press("p").until(matches({"seed": "2", "pin": "seed=1", "present": "1"})).until("stage.spec.present")
+    tab.press("p").until(matches({"seed": "2", "pin": "seed=1"}))
+    tab.press("a").until(matches({"seed": "2"})).until("stage.reels.length === 1")
+    tab.press("u").until(matches({"seed": "2", "pin": "seed=1"}))
+    for _ in range(9):
+        tab.press("u").idle()
+    tab.until(matches({})).check()
+    assert tab.page.locator(".st-key-hotkey_u button").is_disabled()
+
+
+def test_a_held_knob_keeps_its_keys(visit):
+    _, view = next(v for v in VIEWS if (v[0], v[1].name) == WALK)
+    tab = visit().open(TOPIC, view=VIEW, frame="5").settled()
+    f, _ = sliders(view)[0]
+    tab.page.locator(f"{widget(TOPIC, view, f.name)} input[type=range]").focus()
+    before = tab.data("tape")
+    tab.page.keyboard.press("ArrowRight")
+    tab.until(f"root.dataset.tape !== {before!r}").check()
+
+
+def test_pinned_runs_stand_side_by_side_and_the_link_keeps_them(visit):
+    tab = visit().open(TOPIC, view=VIEW, gap="5", pin="seed=7", frame="12").settled()
+    assert tab.see("stage.reels.length") == 2 and tab.see("stage.reels.every((reel) => reel.length > 12)")
+    titles = tab.see("stage.spec.panels.map((panel) => panel.title)")
+    assert titles[0].startswith("A · ") and titles[1].startswith("B · ")
+    assert visit().open(TOPIC, **tab.words()).settled().pixels() == tab.pixels()
+    tab.check()
+
+
+@pytest.mark.parametrize("viewed", drawable("points"), ids=view_id)
+def test_points_drawn_by_hand_become_the_data(visit, viewed):
+    topic, view = viewed
+    tab = visit().open(topic, view=view.name).idle()
+    number = next(i for i, panel in enumerate(view.panels(view.config())) if panel.draw)
+    tab.page.locator(".stage .tools button").first.click()
+    tab.page.locator(".stage .tools button.primary").click()  # nothing was drawn
+    tab.page.wait_for_selector("[data-testid=stAlert]")
+    assert "data" not in tab.words()
+    stroke(tab, number)
+    tab.page.wait_for_function("() => new URLSearchParams(location.search).get('data') === 'yours'")
+    tab.until("root.dataset.tape.includes('data=yours')").idle()
+    assert not tab.page.locator("[data-testid=stAlert]").count()
+    again = visit().open(topic, **tab.words())
+    assert again.see("stage.reels[0].tape") == tab.see("stage.reels[0].tape")
+
+
+def stroke(tab, number):
+    """Draw a bow over panel `number` and use it."""
+    tab.page.locator(".stage .tools button").first.click()
+    tab.until("stage.pencil && !stage.dirty")
+    box = tab.page.locator(".stage canvas").nth(number).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.page.mouse.move(x - 50, y)
+    tab.page.mouse.down()
+    for step in range(-50, 51, 5):
+        tab.page.mouse.move(x + step, y - 30 + step**2 / 80)
+    tab.page.mouse.up()
+    tab.page.locator(".stage .tools button.primary").click()
+
+
+@pytest.mark.parametrize("viewed", drawable("picture"), ids=view_id)
+def test_a_picture_drawn_by_hand_is_taken(visit, viewed):
+    topic, view = viewed
+    tab = visit().open(topic, view=view.name, **short(view)).idle()
+    number = next(i for i, panel in enumerate(view.panels(view.config())) if panel.draw)
+    before = tab.data("tape")
+    tab.page.locator(".stage .tools button").first.click()
+    tab.page.locator(".stage .tools button.primary").click()
+    tab.page.wait_for_selector("[data-testid=stAlert]")
+    assert tab.data("tape") == before
+    stroke(tab, number)
+    tab.until(f"root.dataset.tape !== {before!r}").idle()
+    assert not tab.page.locator("[data-testid=stAlert]").count()
+    tab.check()
+
+
+@pytest.mark.parametrize("viewed", UPLOADS[:1], ids=view_id)
+def test_a_file_of_points(visit, viewed):
+    topic, view = viewed
+    tab = visit().open(topic, view=view.name).idle()
+    label = next(iter(view.uploads))
+    tab.page.get_by_text(label, exact=True).click()
+    chooser = tab.page.locator(f"{widget(topic, view, 'upload')} input[type=file]")
+    bad = {"text.csv": b"a,b\n1,2\nx,3\n", "empty.csv": b"", "nan.csv": b"1,2\nnan,1\n", "three.csv": b"1,2,3\n4,5,6\n"}
+    for name, data in bad.items():
+        chooser.set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+        note = tab.page.locator("[data-testid=stAlert]", has_text=name)
+        note.wait_for()
+        assert "expected" in note.inner_text() and "data" not in tab.words()
+    good = io.BytesIO()
+    np.savetxt(good, np.random.default_rng(0).normal(size=(300, 2)), delimiter=",")
+    chooser.set_input_files({"name": "good.csv", "mimeType": "text/csv", "buffer": good.getvalue()})
+    tab.page.wait_for_function("() => new URLSearchParams(location.search).get('data') === 'yours'")
+    tab.until("root.dataset.tape.includes('data=yours')").idle()
+    tab.check()
+
+
+def test_numbers_can_be_typed(visit):
+    topic, view = next((topic, view) for topic, view in VIEWS if (topic, view.name) == WALK)
+    tab = visit().open(topic, view=view.name).idle()
+    tab.page.locator("[data-testid=stExpander] summary", has_text="More").click()
+    tab.page.locator(".st-key-typed label").first.click()
+    box = tab.page.locator(f"{widget(topic, view, 'seed')} input")
+    box.fill("17")
+    box.press("Enter")
+    tab.until(matches({"seed": "17"})).check()
+
+
+def test_views_by_click(visit):
+    topic = TOPIC
+    tab = visit().open(topic).idle()
+    for view in TOPICS[topic][0]:
+        tab.page.locator(".st-key-views button", has_text=view.name.capitalize()).first.click()
+        tab.until(f"stage.spec.view === {view.name!r}", seconds=30).idle()
+    tab.check()
+
+
+def test_what_is_below_the_fold_opens(visit):
+    for topic in TOPICS:
+        tab = visit().open(topic).idle()
+        tabs = tab.page.locator(".st-key-below [role=tab]")
+        for i in range(tabs.count()):
+            tabs.nth(i).click()
+            tab.page.locator(".st-key-below [role=tabpanel]:visible :is(p, code)").first.wait_for()
+            tab.idle()
+        assert tabs.count() > 1
+        with tab.page.expect_download() as waiting:
+            tab.page.locator("[data-testid=stDownloadButton] button").first.click()
+        assert waiting.value.suggested_filename.endswith((".csv", ".py"))
+        tab.check()
