@@ -10,7 +10,7 @@ from engine.nets import ResidualMLP, fourier, octaves
 
 Denoise = Callable[[Tensor, float], Tensor]  # (x = x0 + sigma noise, sigma) -> E[x0 | x], both (n, d)
 FEATURES = 32  # Fourier frequencies on the input
-SPREAD = 2.0  # their standard deviation in radians per unit
+SPREAD = 3.0  # their standard deviation in radians per unit
 CONDITION = 8  # sine and cosine pairs on the noise level
 
 

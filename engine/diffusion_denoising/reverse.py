@@ -211,19 +211,25 @@ def learning(cfg: Config) -> Iterator[learn.Frame]:
         seen += 1
 
 
-def run(cfg: Config) -> Iterator[Frame]:
-    """The network's training where it is learned, then the four ways back. Raises ValueError for an empty drawing."""
+def sample(cfg: Config) -> Iterator[Frame]:
+    """The four ways back alone: where the denoiser is learned, the first frame waits for its training."""
     p = mixture(cfg.data, cfg.points)
     judge, denoise = Judge(cfg, p), p.denoise
     if cfg.denoiser == "learned":
-        weights = np.zeros(0)
+        *_, taught = learning(cfg)
+        denoise = learn.denoiser(lesson(cfg), taught.weights)
+    yield from race(cfg, judge, denoise)
+
+
+def run(cfg: Config) -> Iterator[Frame]:
+    """The network's training where it is learned, then the four ways back. Raises ValueError for an empty drawing."""
+    if cfg.denoiser == "learned":
+        judge = Judge(cfg, mixture(cfg.data, cfg.points))
         for seen in learning(cfg):
-            weights = seen.weights
             cloud = torch.from_numpy(seen.samples).to(DEVICE)
             part = judge.part("", cloud, torch.from_numpy(judge.start).to(DEVICE).expand(2, 1, 2), 0)
             yield judge.frame(0, seen.step / cfg.train_steps, 0, lambda name, part=part: rename(part, name))
-        denoise = learn.denoiser(lesson(cfg), weights)
-    yield from race(cfg, judge, denoise)
+    yield from sample(cfg)
 
 
 def rename(part: dict[str, Any], name: str) -> dict[str, Any]:

@@ -106,7 +106,9 @@ FORWARD = View(
     **POINTS,
 )  # fmt: skip
 REVERSE = View(
-    "reverse", "Which way back from the noise is the best?", reverse.Config, reverse.run, panels.of_reverse, fps=12,
+    "reverse", "Which way back from the noise is the best?", reverse.Config, reverse.sample, panels.of_reverse, fps=12,
+    before=lambda cfg: (learn.run, reverse.lesson(cfg)) if cfg.denoiser == "learned" else None,
+    progress=lambda f, cfg: f.step / cfg.train_steps,
     readouts=(*map(_distance, panels.WALKS), FLOOR),
     equation=lambda f, cfg: {"calls": str(f.budget), "most": str(cfg.calls)},
     code=(samplers.ddpm_step, samplers.ddim_step, samplers.heun, samplers.annealed_langevin),

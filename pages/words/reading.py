@@ -132,15 +132,18 @@ def _csv(desk: Desk) -> str:
 
 def snippet(desk: Desk) -> str:
     """Python that reproduces the frame under the cursor with `engine` alone."""
-    view, cfg = desk.view, desk.state.cfg
-    package, _, module = view.config.__module__.rpartition(".")
+    view, cfg, at = desk.view, desk.state.cfg, desk.state.frame
+    run, start = view.run, Reel(view, cfg).opening
+    if at is not None and start:
+        before = view.before(cfg) if view.before else None
+        run, cfg, at = (*before, at * view.thin) if before and at < len(start) else (run, cfg, at - len(start))
+    package, _, module = type(cfg).__module__.rpartition(".")
     settings = ", ".join(f"{name}={getattr(cfg, name)!r}" for name in spell(cfg))
-    frame = -1 if desk.state.frame is None else desk.state.frame
     return (
         f"from {package} import {module}\nfrom engine.tape import record\n\n"
-        f"cfg = {module}.Config({settings})\n"
-        f"tape = record({module}.{view.run.__name__}, cfg).wind()\n"
-        f"frame = tape.frames[{frame}]\nprint(frame)\n"
+        f"cfg = {module}.{type(cfg).__name__}({settings})\n"
+        f"tape = record({module}.{run.__name__}, cfg).wind()\n"
+        f"frame = tape.frames[{-1 if at is None else at}]\nprint(frame)\n"
     )
 
 

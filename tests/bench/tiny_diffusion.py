@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from engine.data.points import SETS, Mixture
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising import Denoiser, heun, last, schedule
+from engine.diffusion_denoising import Denoiser, ddpm, last, normal, schedule
 from engine.diffusion_denoising import train as train_ours
 from engine.diffusion_denoising.model import network
 from engine.distance import Truth, off_manifold
 
 TUNED_ON, UNSEEN = ("swiss_roll", "eight_gaussians"), ("circles", "pinwheel")
 POINTS, SAMPLES = 8000, 2000  # in the peer's training set, drawn for each measurement
+CALLS = 50  # of the network, for a sample
 GOOD = 0.10  # share of samples off the manifold
 
 
@@ -127,7 +128,7 @@ def ours(
     train_steps: int = 600,
     marks: Callable[[float], float] = lambda spent: 1.15 * spent + 0.02,
 ) -> Iterator[tuple[float, Tensor]]:
-    """The same for our denoiser at its defaults; 20 steps of Heun's rule, 39 network calls to the peer's 50."""
+    """The same for our denoiser at its defaults, with the same sampler and as many network calls."""
     rng, plan = generator(seed), schedule("log_linear", 1000)
     spent, due, start = 0.0, 0.0, process_time()
     for descent in train_ours(sample, plan, rng, train_steps=train_steps):
@@ -136,7 +137,7 @@ def ours(
             denoise = Denoiser(descent.average, net=network(64))
             x_T = torch.randn(SAMPLES, 2, generator=rng).to(DEVICE)
             with torch.no_grad():
-                yield now, last(heun(denoise, plan, 20, x_T)).x
+                yield now, last(ddpm(denoise, plan, CALLS, x_T, normal(rng))).x
             spent, due, start = now, marks(now), process_time()
         if now >= seconds:
             return

@@ -23,10 +23,10 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(chrome: Browser) -> Iterator[Server]:
-    """One server for most tests. In the end it must not have written a traceback."""
+    """One server for most tests. In the end no script may have failed."""
     with Server() as server:
         yield server
-        assert "Traceback" not in server.log, server.log
+        assert "Uncaught" not in server.log, server.log
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from urllib.parse import urlencode, urlsplit
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
 PROBES = ("/_stcore/health", "/_stcore/host-config")  # Streamlit asks for these under a page's own path first
+SOUND = """const box = document.querySelector("[data-testid=stException]");
+  if (box) throw new Error(`on the page: ${box.innerText}`);"""
 MAIN = ".stage:not(.bare)"  # the stage of a page, not a thumbnail
 LOOKS = {
     "light": dict(viewport=dict(width=1280, height=720)),
@@ -57,8 +59,8 @@ class Tab:
         return self.page.evaluate(f"() => {{ {_names(root)} return ({script}); }}")
 
     def until(self, script: str, seconds: float = 20, *, root: str = MAIN) -> "Tab":
-        """Wait until `script` holds of the stage."""
-        found = f"() => {{ {_names(root)} return !!stage && !!({script}); }}"
+        """Wait until `script` holds of the stage; an exception on the page ends it at once."""
+        found = f"() => {{ {SOUND} {_names(root)} return !!stage && !!({script}); }}"
         self.page.wait_for_function(found, timeout=1000 * seconds)
         return self
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.browser.declared import SCENES, TOPICS, WALK, view_id
+from engine.knob import knobs
+from tests.browser.declared import SCENES, TOPICS, VIEWS, WALK, view_id
 from tests.browser.server import Server
 from tests.browser.tab import Tab
 
@@ -18,7 +19,7 @@ def test_a_deep_link_opens_on_a_fresh_server_to_the_same_picture(visit, context)
         assert there.data("frame") == "17" and there.pixels() == here.pixels()
         assert there.page.locator("[data-testid=stTopNavLink]").count() >= 2
         there.page.close()
-        assert "Traceback" not in fresh.log
+        assert "Uncaught" not in fresh.log
 
 
 def test_a_scene_on_a_fresh_server_and_home(context):
@@ -26,17 +27,17 @@ def test_a_scene_on_a_fresh_server_and_home(context):
     with Server() as fresh:
         tab = Tab(context(), fresh.url).open(topic, scene=scene.name).idle()
         tab.page.locator("[data-testid=stTopNavLink]").first.click()
-        tab.until("stage.spec.bare && +root.dataset.painted > 0", root=".stage").check()
+        tab.until("stage.spec?.bare && +root.dataset.painted > 0", root=".stage").check()
 
 
 def test_from_the_map_to_a_topic_and_back(visit):
     tab = visit().goto().until("+root.dataset.painted > 0", root=".stage").idle()
     for topic in TOPICS:
-        tab.page.locator(f"[data-testid=stPageLink-NavLink][href$='/{topic}']").first.click()
+        tab.page.locator(f"[data-testid=stPageLink-NavLink][href$='{topic}']").first.click()
         tab.until("+root.dataset.painted > 0").idle()
         assert tab.page.url.split("?")[0].endswith(f"/{topic}")
         tab.page.locator("[data-testid=stTopNavLink]").first.click()
-        tab.until("stage.spec.bare && +root.dataset.painted > 0", root=".stage").idle()
+        tab.until("stage.spec?.bare && +root.dataset.painted > 0", root=".stage").idle()
         assert tab.page.url.split("?")[0] == f"{tab.url}/"
     tab.check()
 
@@ -75,7 +76,6 @@ NONSENSE = [
     {"view": VIEW, "seed": "nan"},
     {"view": VIEW, "gap": "1e308", "step_size": "minus one"},
     {"view": VIEW, "data": "yours", "points": "%00***"},
-    {"view": VIEW, "data": "yours"},
     {"view": VIEW, "frame": "-1"},
     {"view": VIEW, "pin": "seed=x&gap=99"},
     {"view": "x" * 3000, "seed": "<script>alert(1)</script>"},
@@ -88,6 +88,16 @@ def test_a_link_that_makes_no_sense_gets_a_note_and_keeps_the_page(visit, words)
     notes = tab.page.locator("[data-testid=stAlert], .stage .notice:not(:empty)").all_inner_texts()
     assert notes and all("Traceback" not in note for note in notes), notes
     assert tab.page.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("viewed", VIEWS, ids=view_id)
+def test_your_own_data_before_there_are_any_get_a_sentence(visit, viewed):
+    topic, view = viewed
+    if not any("yours" in (k.choices or ()) for _, k in knobs(view.config)):
+        return  # nothing of one's own to bring
+    tab = visit().goto(topic, view=view.name, data="yours").until("stage.spec && !stage.asked").idle()
+    notes = tab.page.locator("[data-testid=stAlert], .stage .notice:not(:empty)").all_inner_texts()
+    assert any("draw" in note.lower() for note in notes), notes
 
 
 def test_a_frame_beyond_the_end_is_the_last(visit):

@@ -86,6 +86,12 @@ def test_a_failure_is_a_sentence_and_not_an_end(lone):
     assert len(lone.told("pull")) == asked
 
 
+def test_a_run_that_fails_at_once_is_not_asked_for_again(lone):
+    lone.give(message([], failure="This run stopped: nothing was seen, one point expected"))
+    lone.page.wait_for_function("() => document.querySelector('.notice')?.textContent", timeout=3000)
+    assert lone.told("pull") == []  # every answer would be followed by another request, for ever
+
+
 def test_nothing_is_asked_while_it_rests(lone):
     lone.give(message(TEN)).until(PAINTED)
     lone.do("stage.toggle()").give(message(TEN[:1], spec=False))
