@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Thread, get_ident
+from threading import Condition, get_ident
 
 import torch
 
@@ -81,11 +81,7 @@ def memory_guard() -> Iterator[None]:
 
 
 def warm() -> None:
-    """Take a few real training steps in the background, so the first visitor does not wait for imports."""
-    Thread(target=_steps, name="warm-up", daemon=True).start()
-
-
-def _steps() -> None:
+    """Take a few real training steps: the first of a process import much and choose their kernels."""
     weight = torch.zeros(8, 8, device=DEVICE, requires_grad=True)
     rule = torch.optim.Adam([weight], fused=DEVICE.type != "mps")
     for _ in range(3):

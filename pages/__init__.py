@@ -1,30 +1,20 @@
-"""The words a page is written in. A page says which, and in what order; nothing else."""
+"""The words a page is written in. A page says which, and in what order; nothing else.
 
-from pages.words.desk import Desk, opening
-from pages.words.frame import contents, dress, foot
-from pages.words.knobs import controls, headline, scenes
-from pages.words.map import cards, sheet, welcome
-from pages.words.reading import downloads, prose, source, uploads, verify
-from pages.words.stage import play
-from pages.words.whole import topic_page
+Words are loaded when they are first used: the home page paints before the engine is there.
+"""
 
-__all__ = [
-    "Desk",
-    "cards",
-    "contents",
-    "controls",
-    "downloads",
-    "dress",
-    "foot",
-    "headline",
-    "opening",
-    "play",
-    "prose",
-    "scenes",
-    "sheet",
-    "source",
-    "topic_page",
-    "uploads",
-    "verify",
-    "welcome",
-]
+from importlib import import_module
+from typing import Any
+
+WORDS = {
+    "frame": ("contents", "dress", "foot"),
+    "map": ("cards", "live", "sheet", "welcome"),
+    "whole": ("topic_page",),
+}
+
+
+def __getattr__(word: str) -> Any:
+    for room, words in WORDS.items():
+        if word in words:
+            return getattr(import_module(f"pages.words.{room}"), word)
+    raise AttributeError(f"there is no word “{word}”; expected one of {sorted(sum(WORDS.values(), ()))}")

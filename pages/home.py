@@ -1,9 +1,9 @@
 """The map of topics and of every statement on the sheet."""
 
-from engine.figures.diffusion_denoising import THUMB
-from pages import cards, foot, sheet, welcome
+from pages import cards, foot, live, sheet, welcome
 
 welcome()
-cards({"diffusion_denoising": THUMB})
+places = cards()
 sheet()
+live(places)
 foot()

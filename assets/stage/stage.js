@@ -94,7 +94,7 @@ class Stage {
     this.columns = [];
     this.panels.forEach((panel) => {
       const last = this.columns.at(-1);
-      const joins = panel.spec.stack && last?.[0].spec.stack === panel.spec.stack;
+      const joins = panel.spec.stack && !this.spec.present && last?.[0].spec.stack === panel.spec.stack;
       if (joins) last.push(panel);
       else this.columns.push([panel]);
     });
@@ -358,7 +358,8 @@ class Stage {
 
   /** Height for the panels so that the transport and the numbers stay on the screen. */
   room() {
-    const under = this.transport.element.offsetHeight + this.foot.offsetHeight + this.notice.offsetHeight;
+    const formula = this.spec.present ? document.querySelector(".st-key-reading")?.offsetHeight || 0 : 0;
+    const under = formula + this.transport.element.offsetHeight + this.foot.offsetHeight + this.notice.offsetHeight;
     const scroller = this.root.closest('[data-testid="stMain"]');
     const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop || 0);
     if (this.spec.bare) return 260;

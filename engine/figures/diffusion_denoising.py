@@ -181,7 +181,7 @@ IMAGE = View(
     uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
 )  # fmt: skip
 VIEWS = (LEARN, FORWARD, REVERSE, SCORE, LEVELS, LANGEVIN, DIGITS, IMAGE)
-THUMB = replace(LEARN, name="thumb", panels=lambda cfg: panels.of_learning(cfg)[:1], bare=True)
+THUMB = replace(LEARN, name="thumb", panels=lambda cfg: [replace(panels.of_learning(cfg)[0], axes=False)], bare=True)
 SCENES = (
     Scene("train", "A few hundred steps are enough", "learn", {},
           "The same start noise is carried to the data, better with every training step."),

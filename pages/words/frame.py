@@ -4,11 +4,10 @@ import tomllib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import streamlit as st
-
-from engine.device import describe, warm
 
 PAGES = Path(__file__).parent.parent
 ASSETS = PAGES.parent / "assets"
@@ -45,6 +44,12 @@ def contents():
 
 @st.cache_resource
 def _warm_once() -> None:
+    Thread(target=_warm, name="warm-up", daemon=True).start()
+
+
+def _warm() -> None:
+    from engine.device import warm  # here, so that the first page need not wait for the import
+
     warm()
 
 
@@ -73,6 +78,8 @@ def dark() -> bool:
 
 def foot() -> None:
     """Where this is computed, and with what."""
+    from engine.device import describe  # here, for the same reason
+
     parts = [
         f"Computed on {describe()}",
         f"torch {version('torch')}",

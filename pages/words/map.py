@@ -1,16 +1,15 @@
 """The home page's words: a card per topic, and the whole sheet to search."""
 
 from collections.abc import Mapping
+from importlib import import_module
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from engine import link
 from engine.claim import Statement, statements
-from engine.figures.view import View
-from pages.words.desk import Desk
+from engine.link import State
 from pages.words.frame import PAGES, Topic, enter, is_open, topics
-from pages.words.reading import BADGES, state
-from pages.words.stage import screen
+from pages.words.statement import BADGES, state
 
 PER_PAGE = 12
 
@@ -25,32 +24,44 @@ def welcome() -> None:
     )
 
 
-def cards(thumbs: Mapping[str, View]) -> None:
-    """A card per topic: a live picture and a link, or the word that it is coming."""
+def cards() -> dict[str, DeltaGenerator]:
+    """A card per topic. Returns where the live pictures of the open ones go."""
+    places = {}
     with st.grid(4, min_column_width=240, gap="medium", key="cards"):
         for topic in topics():
             with st.container(border=True, key=f"card_{topic.name}"):
-                _card(topic, thumbs.get(topic.name))
+                key = f"{'live' if is_open(topic.name) else 'blank'}_{topic.name}"
+                places[topic.name] = st.container(key=key)
+                _card(topic)
+    for topic in topics():
+        if not is_open(topic.name):
+            places.pop(topic.name).markdown(f":material/{topic.icon}:")
+    return places
 
 
-def _card(topic: Topic, thumb: View | None) -> None:
+def _card(topic: Topic) -> None:
     count = sum(s.page == topic.name for s in statements())
-    if thumb:
-        desk = st.session_state.setdefault(
-            f"thumb.{topic.name}", Desk(f"thumb.{topic.name}", [thumb], [], link.State(thumb.name, thumb.config()))
-        )
-        screen(desk)
-    else:
-        with st.container(key=f"blank_{topic.name}"):
-            st.markdown(f":material/{topic.icon}:")
     if is_open(topic.name):
         st.page_link(PAGES / f"{topic.name}.py", label=f"**{topic.title}**", icon=f":material/{topic.icon}:")
         st.markdown(topic.question)
         st.caption(f"{count} statements")
     else:
-        st.markdown(f":gray[**{topic.title}**]")
-        st.markdown(f":gray[{topic.question}]")
+        st.markdown(f"**{topic.title}**")
+        st.markdown(topic.question)
         st.caption(f"{count} statements · coming")
+
+
+def live(places: Mapping[str, DeltaGenerator]) -> None:
+    """A live picture in each open topic's card; only now is the engine needed."""
+    from pages.words.desk import Desk  # here, so that the words above are on the screen before it loads
+    from pages.words.stage import screen
+
+    for name, place in places.items():
+        thumb = import_module(f"engine.figures.{name}").THUMB
+        key = f"thumb.{name}"
+        desk = st.session_state.setdefault(key, Desk(key, [thumb], [], State(thumb.name, thumb.config())))
+        with place:
+            screen(desk)
 
 
 def sheet() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.claim import Result, Statement, claims, run, statements
+from engine.claim import Result, claims, run, statements
 from engine.figures.palette import colour
 from engine.knob import spell
 from engine.reel import Reel
 from pages.words.desk import Desk
 from pages.words.frame import ASSETS, dark
+from pages.words.statement import state
 
-BADGES = {"OK": "green", "SLOPPY": "orange", "TYPO": "orange", "WRONG": "red", "OPINION": "gray"}
 ROLE = re.compile(r"\\role\{(\w+)\}")
 
 
@@ -57,7 +57,8 @@ def reading(desk: Desk) -> None:
                 st.markdown(f"**{title}**")
                 st.plotly_chart(figure, key=f"{desk.topic}.{desk.view.name}.{title}", theme=None, alt=title)
 
-    page()
+    with st.container(key="reading"):
+        page()
 
 
 def _formula(desk: Desk, frame: Any) -> None:
@@ -81,15 +82,6 @@ def verify(desk: Desk) -> None:
             state(statement)
             if statement.id in checks:
                 _check(desk.topic, statement.id, checks[statement.id].says, everything)
-
-
-def state(statement: Statement) -> None:
-    """One statement, typeset."""
-    badge = f":{BADGES[statement.verdict]}-badge[{statement.verdict}]"
-    st.markdown(f"{badge} **{statement.id}** {statement.correct}")
-    if statement.verdict not in ("OK", "OPINION"):
-        st.caption(f"As printed: {statement.printed}")
-    st.caption(" · ".join(part for part in (statement.note, statement.source) if part))
 
 
 def _check(topic: str, id: str, says: str, now: bool) -> None:

@@ -19,6 +19,7 @@ from pages.words.reading import reading
 
 MODULES = ("wire", "paint", "axes", "svg", "layers", "pencil", "panel", "transport", "stage")
 WIND = 0.05  # seconds of computing in answer to one request
+LESSON = 0.12  # the same while a run is computed that others will share, or that one must wait for
 AHEAD = 40  # frames the browser may lag behind before it is served without more computing
 
 
@@ -92,7 +93,7 @@ def _message(desk: Desk) -> bytes:
     look |= {"view": view.name, "present": desk.state.present}
     name = identity(tracks, look)
     news = [
-        _news(Reel(view, cfg), desk.have.get(track.tape, 0), desk.pulled)
+        _news(Reel(view, cfg), desk.have.get(track.tape, 0), desk.pulled, view.bare and not desk.pulled)
         for cfg, track in zip(configs, tracks, strict=True)
     ]
     room = MESSAGE if desk.pulled else 1
@@ -107,11 +108,11 @@ def _opening(view: View, cfg: Any) -> str:
     return repr(begins[1]) if begins else ""
 
 
-def _news(reel: Reel, have: int, pulled: bool) -> News:
+def _news(reel: Reel, have: int, pulled: bool, patient: bool) -> News:
     failure = ""
     try:
-        if not reel.done and len(reel.frames) - have < (AHEAD if pulled else 1):
-            reel.wind(WIND if pulled else 0)
+        if not (reel.done or patient) and len(reel.frames) - have < (AHEAD if pulled else 1):
+            reel.wind((WIND if reel.ready else LESSON) if pulled else 0)
     except Exception as problem:
         logging.getLogger(__name__).warning("a run stopped", exc_info=problem)
         failure = f"This run stopped: {problem}"
