@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from engine.figures.panel import Axis, Panel, cloud
-from tests.browser.lone import Lone, broken, frame, hollow, message
+from engine.figures.wire import News, Track, encode
+from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
 
 TEN = [frame(i) for i in range(10)]
 PAINTED = "+root.dataset.painted > 0"
@@ -110,6 +111,23 @@ def test_a_stage_taken_down_asks_nothing(lone):
     assert lone.see("stage.closed") and len(lone.told("pull")) == asked
 
 
+def test_a_stage_taken_down_and_put_up_again_lives(lone):
+    lone.give(message(TEN, done=True)).until("!stage.playing && root.dataset.frame === '9'")
+    lone.page.evaluate("leave()")
+    lone.give(message(TEN, done=True)).until("!stage.closed", seconds=3)
+    lone.press("r").until("root.dataset.frame === '0'", seconds=3)
+    lone.press("Space").until("root.dataset.frame === '9'", seconds=3)
+
+
+def test_two_runs_reach_a_frame_of_the_link_together(lone):
+    both = [Track("now", panels(), READOUTS), Track("then", panels(), READOUTS)]
+    news = [News(0, TEN), News(0, TEN[:2])]
+    lone.give(encode(both, news, LOOK | {"cursor": 7}, True, room=1 << 30)).until(PAINTED)
+    assert lone.told("pull")[-1]["have"] == {"now": 10, "then": 2}  # the shorter one is still asked for
+    lone.give(encode(both, [News(10, []), News(2, TEN[2:])], LOOK, False, room=1 << 30))
+    lone.until("stage.goal === null && stage.reels.every((reel) => reel.length === 10)")
+
+
 def test_between_two_frames_lies_their_mean(lone):
     lone.give(message(TEN, cursor=0)).until(PAINTED)
     middle = lone.see("[...stage.reels[0].between(3, 2.5).data]")
@@ -184,14 +202,14 @@ def test_ten_thousand_points(lone, record_property):
 
 
 def test_a_long_run_is_held_within_bounds(lone):
-    lone.give(message([frame(0, 2000)], row=None)).until(PAINTED)
-    lone.do("stage.reels[0].bound = 4 * 2 ** 20")
+    lone.give(message([frame(0, 800)], row=None)).until(PAINTED)
+    lone.do("stage.reels[0].bound = 2 ** 21")
     for start in range(1, 401, 40):
-        lone.give(message([frame(i, 2000) for i in range(start, start + 40)], start, spec=False))
+        lone.give(message([frame(i, 800) for i in range(start, start + 40)], start, spec=False))
         bytes_held = lone.see(
             "stage.reels[0].frames.flat().filter(Boolean).reduce((sum, a) => sum + a.data.byteLength, 0)"
         )
-        assert bytes_held <= 4 * 2**20
+        assert bytes_held <= 2**21
     assert lone.see("stage.length") == 401
     held = lone.see("stage.reels[0].frames.map((f) => !!f)")
     assert held[0] and held[-1] and sum(held) > 20
