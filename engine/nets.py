@@ -12,7 +12,7 @@ from torch.nn.functional import silu
 from engine.device import DEVICE
 
 WARM_UP = 10  # steps until the step size is at its top
-MEMORY = 100  # steps that a moving average looks back in the end; a tenth of the run so far until then
+MEMORY = 100  # steps that a moving average looks back in the end; a twentieth of the run so far until then
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Descent:
         value = loss(self.weights)
         value.backward()
         self._adam.step()
-        fresh = max(1 / MEMORY, 10 / (self.step + 10))
+        fresh = max(1 / MEMORY, 20 / (self.step + 20))
         self.average.lerp_(self.weights.detach(), fresh)
         self.loss = value.item()
         self.loss_ema = self.loss if self.step == 0 else self.loss_ema + fresh * (self.loss - self.loss_ema)

@@ -138,20 +138,17 @@ function line(g, panel, data, m, stride) {
   }
 }
 
-/** The whole recorded curve faintly, its part up to the cursor in full, and a dot at the cursor. */
+/** The curve up to the cursor, with its band, and a dot there: the same at one frame however much is recorded. */
 function curve(g, panel, layer, array, cursor) {
   const reel = panel.reels[layer.track];
-  const points = reel.frames.map((frame) => frame?.[layer.slot]?.data).filter(Boolean);
+  const some = reel.frames.slice(0, Math.ceil(cursor) + 1);
+  const points = some.map((frame) => frame?.[layer.slot]?.data).filter(Boolean);
   if (!points.length) return;
   if (points[0].length === 4) band(g, panel, layer, points);
   pen(g, panel, layer, layer.style.width);
-  const upto = Math.min(Math.ceil(cursor) + 1, points.length);
-  [[points, 0.25], [points.slice(0, upto), 1]].forEach(([some, opacity]) => {
-    g.globalAlpha = opacity;
-    g.beginPath();
-    line(g, panel, some.flatMap((p) => [p[0], p[1]]), some.length, 2);
-    g.stroke();
-  });
+  g.beginPath();
+  line(g, panel, points.flatMap((p) => [p[0], p[1]]), points.length, 2);
+  g.stroke();
   g.setLineDash([]);
   const here = array.data;
   const [x, y] = [panel.x.pixel(here[0]), panel.y.pixel(here[1])];

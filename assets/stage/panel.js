@@ -372,7 +372,8 @@ export class Panel {
     const lines = [`(${short(this.x.value(px))}, ${short(this.y.value(py))})`];
     this.layers.filter((l) => l.kind === "field").forEach((layer) => {
       const array = this.array(layer, this.stage.cursor);
-      if (array) lines.push(`${layer.name} ${short(this.sample(array, px, py))}`);
+      const value = array && this.sample(array, px, py);
+      if (Number.isFinite(value)) lines.push(`${layer.name} ${short(value)}`);
     });
     return lines;
   }

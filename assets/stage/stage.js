@@ -126,7 +126,7 @@ class Stage {
   feed(reel, track, arrays) {
     if (!reel || reel.tape !== track.tape) return;
     reel.take(track.start, track.frames.map((slots) => slots.map((i) => arrays[i])));
-    reel.done = track.done && track.start + track.frames.length === reel.length;
+    reel.done ||= track.done && track.start + track.frames.length === reel.length;
     Object.assign(reel, { failure: track.failure, waiting: track.waiting, opened: track.opened });
   }
 
@@ -141,15 +141,19 @@ class Stage {
   /** Ask for more frames while they are wanted: only then does anything compute. */
   pull(force = false) {
     if (!this.send || this.closed) return;
-    const reaching = this.goal !== null && this.goal > this.length - 1;
-    const lost = !this.spec || !this.length;
-    if (!force && !lost && (this.done || !(this.playing || reaching))) return;
+    const lost = !this.spec || (!this.length && !this.done);
+    if (!force && !lost && (this.done || !(this.playing || this.reaching))) return;
     const now = performance.now();
     if (this.asked && now - this.asked < PATIENCE) return;
     this.asked = now;
     this.pulls += 1;
     const have = Object.fromEntries(this.reels.map((reel) => [reel.tape, reel.length]));
     this.send.setTriggerValue("pull", { id: this.spec?.id ?? "", have, turn: this.pulls });
+  }
+
+  /** Whether a run has yet to come as far as the cursor wants to go. */
+  get reaching() {
+    return this.goal !== null && this.reels.some((reel) => !reel.done && !reel.failure && this.goal > reel.length - 1);
   }
 
   tell(event) {
@@ -232,7 +236,7 @@ class Stage {
       const at = Math.min(this.goal, last);
       if (at !== this.cursor) this.dirty = true;
       this.cursor = at;
-      if (this.done || last >= this.goal) {
+      if (!this.reaching) {
         this.goal = null;
         this.settle();
       }
@@ -457,7 +461,7 @@ const stages = new WeakMap();
 export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector(".stage");
   let stage = stages.get(root);
-  if (!stage) {
+  if (!stage || stage.closed) {
     stage = new Stage(root);
     stages.set(root, stage);
     root.stage = stage;

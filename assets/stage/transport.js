@@ -44,6 +44,12 @@ export class Transport {
     this.range = document.createElement("input");
     Object.assign(this.range, { type: "range", min: 0, step: "any", value: 0 });
     this.range.setAttribute("aria-label", "Frame");
+    this.range.addEventListener("keydown", (e) => {
+      const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[e.key];
+      if (!by) return;
+      e.preventDefault();
+      this.stage.step(by);
+    });
     this.range.addEventListener("input", () => this.stage.seek(+this.range.value));
     return this.range;
   }
@@ -89,7 +95,7 @@ export class Transport {
     const { length, done } = this.stage.reels[0];
     const last = Math.max(0, length - 1);
     this.range.max = Math.max(1, last);
-    if (document.activeElement !== this.range || playing) this.range.value = cursor;
+    this.range.value = cursor;
     const text = `${Math.round(cursor)} / ${last}${done ? "" : " …"}`;
     if (this.count.textContent !== text) this.count.textContent = text;
     this.range.setAttribute("aria-valuetext", `frame ${Math.round(cursor)} of ${last}`);

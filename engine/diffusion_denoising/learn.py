@@ -50,7 +50,7 @@ class Config:
     sampler_steps: int = knob(
         10, "sampling steps", 2, 40, folded=True, log=True, help="of Heun's rule, two network calls each"
     )
-    learning_rate: float = knob(0.01, "step size", 1e-4, 0.1, symbol=r"\eta", log=True, folded=True)
+    learning_rate: float = knob(0.015, "step size", 1e-4, 0.1, symbol=r"\eta", log=True, folded=True)
     batch_size: int = knob(512, "batch size", 32, 1024, log=True, folded=True, help="fresh points in every step")
     width: int = knob(64, "width", 8, 128, log=True, folded=True, help="units in each of the three hidden layers")
     points: str = knob("", "your points", text=check_code)
@@ -87,7 +87,7 @@ def train(
     *,
     train_steps: int = 600,
     batch_size: int = 512,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.015,
     prediction_type: str = "v_prediction",
     width: int = 64,
 ) -> Iterator[Descent]:

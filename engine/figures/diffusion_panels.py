@@ -92,7 +92,9 @@ def _schedules(cfg: forward.Config, column: int) -> tuple[Layer, ...]:
         if name != cfg.beta_schedule
     ]
     chosen = learn.SCHEDULES[cfg.beta_schedule]
-    return (*others, curve(chosen, "model", lambda f: (f.t, f.signal_left), width=3))
+    table = forward.curves(cfg.num_train_timesteps)[cfg.beta_schedule]
+    whole = path("", "model", table[:, [0, column]], width=1.5, dash="solid", opacity=0.35)
+    return (*others, whole, curve(chosen, "model", lambda f: (f.t, f.signal_left), width=3))
 
 
 def of_reverse(cfg: reverse.Config) -> Panels:

@@ -4,10 +4,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import TimeoutError as TooLong
 
 PROBES = ("/_stcore/health", "/_stcore/host-config")  # Streamlit asks for these under a page's own path first
 SOUND = """const box = document.querySelector("[data-testid=stException]");
   if (box) throw new Error(`on the page: ${box.innerText}`);"""
+BELOW = "() => document.querySelector('.st-key-below [role=tabpanel]')?.innerText.length > 40"  # the open tab's text
 MAIN = ".stage:not(.bare)"  # the stage of a page, not a thumbnail
 LOOKS = {
     "light": dict(viewport=dict(width=1280, height=720)),
@@ -98,6 +100,15 @@ class Tab:
         """The words of the link in the address bar."""
         return dict(self.page.evaluate("[...new URLSearchParams(location.search)]"))
 
+    def says(self, expected: dict[str, str], seconds: float = 10) -> "Tab":
+        """Wait until the link says just this, apart from the frame. Raises AssertionError with what it says instead."""
+        try:
+            self.page.wait_for_function(f"() => {{ {SOUND} return {_link(expected)}; }}", timeout=1000 * seconds)
+        except TooLong:
+            found = {name: value for name, value in self.words().items() if name != "frame"}
+            assert found == expected, f"the link says {found} after {seconds} s, expected {expected}"
+        return self
+
     def check(self) -> "Tab":
         """Raise AssertionError when anything went wrong in this tab so far."""
         boxes = self.page.locator("[data-testid=stException]").all_inner_texts()
@@ -108,6 +119,14 @@ class Tab:
 
 def _names(root: str) -> str:
     return f"const root = document.querySelector({root!r}); const stage = root?.stage;"
+
+
+def _link(expected: dict[str, str]) -> str:
+    """A script: the link says `expected`, wherever the cursor is."""
+    return (
+        "(() => { const found = new URLSearchParams(location.search); found.delete('frame'); "
+        f"return JSON.stringify([...found].sort()) === JSON.stringify(Object.entries({expected!r}).sort()); }})()"
+    )
 
 
 def _probe(url: str) -> bool:

@@ -18,21 +18,13 @@ from tests.browser.declared import (
     widget,
     words,
 )
+from tests.browser.tab import BELOW
 
 TOPIC, VIEW = WALK
 UPLOADS = [(topic, view) for topic, view in VIEWS if any("csv" in kinds for kinds, _ in view.uploads.values())]
 
 
-def matches(expected):
-    """A script: the link says `expected`, wherever the cursor is."""
-    return (
-        "(() => { const found = new URLSearchParams(location.search); found.delete('frame'); found.delete('view'); "
-        f"return JSON.stringify([...found].sort()) === JSON.stringify(Object.entries({expected!r}).sort()); }})()"
-    )
-
-
-def without_view(link):
-    return {name: value for name, value in link.items() if name != "view"}
+HERE = {"view": VIEW}
 
 
 @pytest.mark.parametrize("viewed", VIEWS, ids=view_id)
@@ -51,8 +43,8 @@ def test_a_knob_gives_another_run_and_every_slider_reaches_its_ends(visit, viewe
             settings[f.name] = getattr(tidy(view.config, {f.name: end}), f.name)
             tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]").focus()
             tab.page.keyboard.press(key)
-            tab.until(matches(without_view(words(topic, view, **settings))), seconds=10)
-    tab.press("d").until(matches(without_view(words(topic, view))), seconds=10)
+            tab.says(words(topic, view, **settings)).idle()
+    tab.press("d").says(words(topic, view))
     tab.check()
 
 
@@ -61,11 +53,11 @@ def test_scenes_by_click_and_by_number(visit, viewed):
     topic, view = viewed
     tab = visit().goto(topic, view=view.name, **short(view)).until("stage.spec", seconds=60).idle()
     for number, scene in enumerate(scenes_of(topic, view), 1):
-        wanted = matches({"scene": scene.name})
+        wanted = {"scene": scene.name}
         tab.page.locator(f".st-key-hotkey_{number} button:visible").click()
-        tab.until(wanted)
-        tab.press("s").until(f"!({wanted})")
-        tab.press(str(number)).until(wanted)
+        tab.says(wanted)
+        tab.press("s").page.wait_for_function("() => !new URLSearchParams(location.search).has('scene')")
+        tab.press(str(number)).says(wanted)
     tab.check()
 
 
@@ -105,27 +97,28 @@ def test_keys(visit):
     tab.press("ArrowRight").until(f"root.dataset.frame === '{here + 1}'")
     tab.press("ArrowLeft").press("ArrowLeft").until(f"root.dataset.frame === '{here - 1}'")
     tab.press("r").until("root.dataset.frame === '0'")
-    tab.press("s").until(matches({"seed": "1"}))
-    tab.press("a").until(matches({"seed": "1", "pin": "seed=1"}))
-    tab.press("s").until(matches({"seed": "2", "pin": "seed=1"})).until("stage.reels.length === 2")
-    tab.press("p").until(matches({"seed": "2", "pin": "seed=1", "present": "1"})).until("stage.spec?.present")
-    tab.press("p").until(matches({"seed": "2", "pin": "seed=1"}))
-    tab.press("a").until(matches({"seed": "2"})).until("stage.reels.length === 1")
-    tab.press("u").until(matches({"seed": "2", "pin": "seed=1"}))
+    tab.press("s").says(HERE | {"seed": "1"})
+    tab.press("a").says(HERE | {"seed": "1", "pin": "seed=1"})
+    tab.press("s").says(HERE | {"seed": "2", "pin": "seed=1"}).until("stage.reels.length === 2")
+    tab.press("p").says(HERE | {"seed": "2", "pin": "seed=1", "present": "1"}).until("stage.spec?.present")
+    tab.press("p").says(HERE | {"seed": "2", "pin": "seed=1"})
+    tab.press("a").says(HERE | {"seed": "2"}).until("stage.reels.length === 1")
+    tab.press("u").says(HERE | {"seed": "2", "pin": "seed=1"})
     for _ in range(9):
         tab.press("u").idle()
-    tab.until(matches({})).check()
+    tab.says(HERE).check()
     assert tab.page.locator(".st-key-hotkey_u button:visible").is_disabled()
 
 
-def test_a_held_knob_keeps_its_keys(visit):
+def test_a_held_knob_keeps_its_keys_and_its_focus(visit):
     _, view = next(v for v in VIEWS if (v[0], v[1].name) == WALK)
     tab = visit().open(TOPIC, view=VIEW, frame="5").settled()
-    f, _ = sliders(view)[0]
+    f, k = sliders(view)[0]
     tab.page.locator(f"{widget(TOPIC, view, f.name)} input[type=range]").focus()
-    before = tab.data("tape")
-    tab.page.keyboard.press("ArrowRight")
-    tab.until(f"root.dataset.tape !== {before!r}").check()
+    for moved in (1, 2, 3):
+        tab.page.keyboard.press("ArrowRight")
+        tab.says(words(TOPIC, view, **{f.name: getattr(view.config(), f.name) + moved * (k.step or 1)})).idle()
+    tab.check()
 
 
 def test_pinned_runs_stand_side_by_side_and_the_link_keeps_them(visit):
@@ -213,7 +206,7 @@ def test_numbers_can_be_typed(visit):
     box = tab.page.locator(f"{widget(topic, view, 'seed')} input")
     box.fill("17")
     box.press("Enter")
-    tab.until(matches({"seed": "17"})).check()
+    tab.says(HERE | {"seed": "17"}).check()
 
 
 def test_views_by_click(visit):
@@ -231,7 +224,7 @@ def test_what_is_below_the_fold_opens(visit):
         tabs = tab.page.locator(".st-key-below [role=tab]")
         for i in range(tabs.count()):
             tabs.nth(i).click()
-            tab.page.locator(".st-key-below [role=tabpanel]:visible :is(p, code)").first.wait_for()
+            tab.page.wait_for_function(BELOW)
             tab.idle()
         assert tabs.count() > 1
         with tab.page.expect_download() as waiting:
