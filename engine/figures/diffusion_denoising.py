@@ -63,7 +63,21 @@ def _lopsided() -> str:
 
 CUT = {"beta_schedule": "linear", "num_train_timesteps": 50}  # keeps 78 % of the signal at its end
 LOPSIDED = {"data": "yours", "points": _lopsided()}
+
+
+def filled(cfg: Any) -> tuple[Any, str]:
+    """Until there are points of the visitor's own, the default data; and a sentence that says so."""
+    if cfg.data != "yours" or cfg.points:
+        return cfg, ""
+    start = type(cfg)().data
+    return replace(cfg, data=start), (
+        "There are no points of your own yet: draw some (the button “Draw your own data”), or bring a CSV. "
+        f"Until then you see {start.replace('_', ' ')}."
+    )
+
+
 POINTS: dict[str, Any] = {
+    "mend": filled,
     "events": {"drawn": drawn},
     "uploads": {"Bring points (CSV)": (("csv", "txt", "tsv"), brought)},
 }

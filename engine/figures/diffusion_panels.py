@@ -115,7 +115,7 @@ def of_reverse(cfg: reverse.Config) -> Panels:
         layers.append(marks("start", "ink", lambda f: f.start, drag=("start_x", "start_y")))
         side = "left" if name in ("ddpm", "heun") else "right"
         return Panel(WALKS[name], tuple(layers), x, y, equal=True, name=name, stack=side, legend=False, axes=False,
-                     hall=name in ("ddpm", "heun"),
+                     hall=name in ("ddpm", "heun"), draw="points" if name == "ddpm" else "",
                      alt=f"Samples of {WALKS[name]} and one path")  # fmt: skip
 
     distances = tuple(

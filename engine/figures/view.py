@@ -42,6 +42,7 @@ class View:
     equation: Callable[[Any, Any], Mapping[str, str]] | None = None  # numbers that the formula shows
     code: Sequence[Callable] = ()  # what ran
     events: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)  # to settings
+    mend: Callable[[Any], tuple[Any, str]] = lambda cfg: (cfg, "")  # the nearest Config that can run, and why
     uploads: Mapping[str, tuple[Sequence[str], Callable[[bytes], tuple[dict[str, Any], list[str]]]]] = field(
         default_factory=dict
     )  # label -> (file kinds, reader to settings and notes)

@@ -74,7 +74,9 @@ def controls(desk: Desk) -> Any:
         values |= {f.name: _widget(desk, f, k, typed) for f, k in shown if k.folded}
         st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders")
     kept = {f.name: getattr(desk.state.cfg, f.name) for f, k in knobs(desk.view.config) if k.text}
-    cfg = tidy(desk.view.config, values | kept)
+    cfg, note = desk.view.mend(tidy(desk.view.config, values | kept))
+    if note:
+        st.info(note, icon=":material/draw:")
     if cfg != desk.state.cfg:
         desk.remember()
         desk.notes = []

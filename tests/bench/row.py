@@ -21,8 +21,11 @@ class Row(NamedTuple):
 
 
 def row(bench: str, what: str, unit: str, values: Sequence[float], note: str = "") -> Row:
-    """The line of some values."""
-    found = np.asarray(values, float)
+    """The line of some values; those that are none (NaN) are counted in the note."""
+    every = np.asarray(values, float)
+    found = every[np.isfinite(every)]
+    if len(found) < len(every):
+        note = f"{note} {len(every) - len(found)} of {len(every)} without an answer".strip()
     if not len(found):
         nan = float("nan")
         return Row(bench, what, unit, nan, nan, nan, nan, 0, note)

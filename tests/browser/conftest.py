@@ -11,12 +11,23 @@ from tests.browser.lone import Lone
 from tests.browser.server import MISSING, Server, browser, chromium
 from tests.browser.tab import LOOKS, Tab
 
+CORE = ("test_stage.py", "test_visitors.py", "test_links.py")  # what every check runs; all with LIVESHEET_BROWSER=all
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tour of every view, look and control to those who ask for it."""
+    if os.environ.get("LIVESHEET_BROWSER") == "all":
+        return
+    tour = [item for item in items if item.path.parent.name == "browser" and item.path.name not in CORE]
+    config.hook.pytest_deselected(items=tour)
+    items[:] = [item for item in items if item not in tour]
+
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Browser]:
     """One Chromium for all tests; without any they skip, or fail where a browser is required."""
     if chromium() is None:
-        (pytest.fail if os.environ.get("LIVESHEET_BROWSER") == "required" else pytest.skip)(MISSING)
+        (pytest.fail if os.environ.get("LIVESHEET_BROWSER") in ("required", "all") else pytest.skip)(MISSING)
     with browser() as chrome:
         yield chrome
 
