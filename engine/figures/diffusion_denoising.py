@@ -199,7 +199,7 @@ THUMB = replace(LEARN, name="thumb", panels=lambda cfg: [replace(panels.of_learn
 SCENES = (
     Scene("train", "A few hundred steps are enough", "learn", {},
           "The same start noise is carried to the data, better with every training step."),
-    Scene("clean", "Guess the clean point: twice the error", "learn", {"prediction_type": "sample"},
+    Scene("clean", "Guess the clean point: nearly twice the error", "learn", {"prediction_type": "sample"},
           "At little noise a small slip in the clean point is a large error of the score."),
     Scene("leftover", "A cut schedule gets the weights wrong", "learn", CUT | LOPSIDED,
           "One tenth of the data is on the right; more of the samples are. The network is not to blame: see Reverse."),
