@@ -53,6 +53,19 @@ def test_a_cut_schedule_gets_the_weights_wrong(name):
     assert LOPSIDED["data"] == "yours"
 
 
+def test_training_closes_the_band():
+    run = frames("seeds")
+    early, late = run[len(run) // 5], run[-1]
+    assert late.off_high < early.off_low
+    assert late.off_high - late.off_low < 0.6 * (early.off_high - early.off_low)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_luck_alone_doubles_the_misses(seed):
+    last = end("gamble", seed=seed)
+    assert last.off_high > 2 * last.off_low
+
+
 def test_what_schedules_leave():
     assert end("drown").signal_left < 0.13 and end("drown").distance < end("drown").floor + 0.03
     assert end("cut").signal_left == pytest.approx(0.78, abs=0.005)

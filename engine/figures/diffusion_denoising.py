@@ -14,6 +14,7 @@ from engine.diffusion_denoising import (
     image,
     langevin,
     learn,
+    luck,
     model,
     reverse,
     samplers,
@@ -105,6 +106,21 @@ LEARN = View(
     code=(learn.train, model.Denoiser, samplers.heun),
     **POINTS,
 )  # fmt: skip
+LUCK = View(
+    "luck", "How much of the result is luck?", luck.Config, luck.run, panels.of_luck, fps=16,
+    readouts=(
+        Readout("step", lambda f: f.step),
+        Readout("off the data, best", lambda f: f.off_low, "estimate", percent=True,
+                help="Share of the samples farther than three standard deviations from every part of the data"),
+        Readout("median", lambda f: f.off_mid, "estimate", percent=True),
+        Readout("worst", lambda f: f.off_high, "estimate", percent=True),
+        Readout("sliced W₂, median", lambda f: f.w2_mid, "estimate", error=lambda f: f.floor_spread),
+        FLOOR,
+    ),
+    equation=lambda f, cfg: {"k": str(cfg.runs), "low": f"{100 * f.off_low:.0f}", "high": f"{100 * f.off_high:.0f}"},
+    code=(luck.guesses, luck.run),
+    **POINTS,
+)  # fmt: skip
 FORWARD = View(
     "forward", "What does the noise leave of the data?", forward.Config, forward.run, panels.of_forward, hold=True,
     readouts=(
@@ -194,7 +210,7 @@ IMAGE = View(
     events={"picture": pictured},
     uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
 )  # fmt: skip
-VIEWS = (LEARN, FORWARD, REVERSE, SCORE, LEVELS, LANGEVIN, DIGITS, IMAGE)
+VIEWS = (LEARN, LUCK, FORWARD, REVERSE, SCORE, LEVELS, LANGEVIN, DIGITS, IMAGE)
 THUMB = replace(LEARN, name="thumb", panels=lambda cfg: [replace(panels.of_learning(cfg)[0], axes=False)], bare=True)
 SCENES = (
     Scene("train", "A few hundred steps are enough", "learn", {},
@@ -203,6 +219,10 @@ SCENES = (
           "At little noise a small slip in the clean point is a large error of the score."),
     Scene("leftover", "A cut schedule gets the weights wrong", "learn", CUT | LOPSIDED,
           "One tenth of the data is on the right; more of the samples are. The network is not to blame: see Reverse."),
+    Scene("seeds", "Training closes the band of luck", "luck", {},
+          "Eight trained at once, each with its own weights, points and noise: they end closer than they were."),
+    Scene("gamble", "By luck alone, twice the misses", "luck", {"data": "twentyfive_gaussians", "width": 16},
+          "Twenty-five clusters and a small network: the unluckiest run misses at least twice as often as the luckiest."),
     Scene("drown", "A good schedule ends in pure noise", "forward", {}, "Drag the slider through t."),
     Scene("cut", "Linear β cut to 50 keeps 78 %", "forward", CUT,
           "Made for a thousand steps, cut to fifty: at the end the data are still there."),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.diffusion_denoising import digits, forward, image, langevin, learn, reverse, score
+from engine.diffusion_denoising import digits, forward, image, langevin, learn, luck, reverse, score
 from engine.figures.panel import Axis, Layer, Panel, arrows, cloud, curve, field, images, marks, path
 
 Panels = tuple[Panel, ...]
@@ -205,6 +205,30 @@ def _distance(cfg: langevin.Config, half: float) -> Panel:
     )
     top = Axis("distance", 0, max(1.5, 0.9 * half))
     return Panel("Sliced W₂ to the target", layers, Axis("step", 0, cfg.steps), top, name="distance", hall=False)
+
+
+def of_luck(cfg: luck.Config) -> Panels:
+    """The luckiest and the unluckiest of the runs, and how far apart all of them are."""
+    x, y = plane(reach(cfg))
+
+    def one(name: str, role: str, title: str) -> Panel:
+        layers = truth(cfg), cloud(title, role, lambda f: getattr(f, f"samples_{name}"))
+        return Panel(title, layers, x, y, equal=True, name=name, legend=False, stack="clouds",
+                     draw="points" if name == "best" else "", alt=f"Samples of the {title} over the data")  # fmt: skip
+
+    def band(name: str, title: str, role: str, most: float, *more: Layer) -> Panel:
+        values = lambda f: (f.step, *(getattr(f, f"{name}_{end}") for end in ("mid", "low", "high")))  # noqa: E731
+        layers = curve(f"median of {cfg.runs}; band: all", role, values), *more
+        return Panel(title, layers, Axis("training step", 0, cfg.train_steps), Axis("", 0, most), name=name,
+                     hall=name == "off", alt=f"{title}: the median run and the band of all runs")  # fmt: skip
+
+    floor = curve("exact denoiser", "truth", lambda f: (f.step, f.attainable))
+    return (
+        one("best", "model", "luckiest run"),
+        one("worst", "second", "unluckiest run"),
+        band("off", "Share off the data", "model", 1.0),
+        band("w2", "Sliced W₂ to the data", "model", 1.0, floor),
+    )
 
 
 def of_digits(cfg: digits.Config) -> Panels:

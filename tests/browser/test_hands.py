@@ -103,10 +103,11 @@ def test_keys(visit):
     tab.press("p").says(HERE | {"seed": "2", "pin": "seed=1", "present": "1"}).until("stage.spec?.present")
     tab.press("p").says(HERE | {"seed": "2", "pin": "seed=1"})
     tab.press("a").says(HERE | {"seed": "2"}).until("stage.reels.length === 1")
-    tab.press("u").says(HERE | {"seed": "2", "pin": "seed=1"})
-    for _ in range(9):
-        tab.press("u").idle()
-    tab.says(HERE).check()
+    there = HERE | {"seed": "2", "pin": "seed=1"}
+    once = HERE | {"seed": "1"}
+    for before in (there, there | {"present": "1"}, there, once | {"pin": "seed=1"}, once, HERE):
+        tab.press("u").says(before)
+    tab.idle().check()
     assert tab.page.locator(".st-key-hotkey_u button:visible").is_disabled()
 
 
