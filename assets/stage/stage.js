@@ -342,10 +342,10 @@ class Stage {
     return Math.floor(Math.min(panel.wish(width), panel.spec.equal ? 420 : width * 0.72, 420));
   }
 
-  /** Panels side by side: all columns equally tall, captions of the first row too, so that plots stand on one line. */
+  /** Panels side by side: all columns equally tall; captions of lone panels too, so that their plots stand on one line. */
   level(widths) {
     this.panels.forEach((panel) => (panel.caption.style.height = ""));
-    const heads = this.columns.map((column) => column[0].caption);
+    const heads = this.columns.filter((column) => column.length === 1).map((column) => column[0].caption);
     const head = Math.max(...heads.map((caption) => caption.offsetHeight));
     heads.forEach((caption) => (caption.style.height = `${head}px`));
     const captions = (column) => column.reduce((sum, panel) => sum + panel.caption.offsetHeight, 0);

@@ -222,7 +222,7 @@ SCENES = (
     Scene("seeds", "Training closes the band of luck", "luck", {},
           "Eight trained at once, each with its own weights, points and noise: they end closer than they were."),
     Scene("gamble", "By luck alone, twice the misses", "luck", {"data": "twentyfive_gaussians", "width": 16},
-          "Twenty-five clusters and a small network: the unluckiest run misses at least twice as often as the luckiest."),
+          "Twenty-five clusters and a small network: the unluckiest run misses twice as often as the luckiest."),
     Scene("drown", "A good schedule ends in pure noise", "forward", {}, "Drag the slider through t."),
     Scene("cut", "Linear β cut to 50 keeps 78 %", "forward", CUT,
           "Made for a thousand steps, cut to fifty: at the end the data are still there."),

@@ -213,7 +213,7 @@ def of_luck(cfg: luck.Config) -> Panels:
 
     def one(name: str, role: str, title: str) -> Panel:
         layers = truth(cfg), cloud(title, role, lambda f: getattr(f, f"samples_{name}"))
-        return Panel(title, layers, x, y, equal=True, name=name, legend=False, stack="clouds",
+        return Panel(title, layers, x, y, equal=True, name=name, legend=False, stack="clouds", axes=False,
                      draw="points" if name == "best" else "", alt=f"Samples of the {title} over the data")  # fmt: skip
 
     def band(name: str, title: str, role: str, most: float, *more: Layer) -> Panel:

@@ -26,6 +26,10 @@ class Desk:
     others: dict[str, Any] = field(default_factory=dict)  # view -> the Config it was left with
     past: list[link.State] = field(default_factory=list)
     words: dict[str, str] | None = None  # the link as last written
+    seen: dict[str, Any] = field(default_factory=dict)  # the widgets' values as last seen
+    late: dict[str, set[Any]] = field(default_factory=dict)  # widget -> what it said before it was set
+    fresh: bool = False  # whether widgets were set since the page last ran
+    acted: bool = False  # whether something was changed that the link does not yet say
     have: dict[str, int] = field(default_factory=dict)  # tape -> how many of its frames the browser holds
     held: str = ""  # the picture that the browser holds
     turns: int = 0  # messages sent to the browser
@@ -54,6 +58,7 @@ class Desk:
         """Change the state by a visitor's act, so that it can be undone; the widgets follow."""
         self.remember()
         self.notes = []
+        self.acted = True
         self.become(replace(self.state, **changes))
 
     def turn(self, **settings: Any) -> None:
@@ -70,6 +75,7 @@ class Desk:
     def undo(self) -> None:
         """Back to the state before the last change."""
         if self.past:
+            self.acted = True
             self.become(self.past.pop())
 
     def remember(self) -> None:
@@ -81,15 +87,43 @@ class Desk:
         """Take a state on and set the widgets to it."""
         self.at = state.frame or 0
         self.state = state
-        for f, _ in knobs(state.cfg):
-            st.session_state[self.key(f.name)] = getattr(state.cfg, f.name)
+        self.restore()
+
+    def restore(self) -> None:
+        """Set the widgets to the state. Until the browser has heard of it, it goes on sending what they said before."""
+        for f, _ in knobs(self.state.cfg):
+            key, value = self.key(f.name), getattr(self.state.cfg, f.name)
+            before = {st.session_state.get(key, value), self.seen.get(key, value)} - {value}
+            self.late[key] = self.late.get(key, set()) - {value} | before
+            st.session_state[key] = self.seen[key] = value
+        self.fresh = True
+
+    def catch_up(self) -> None:
+        """Set right what the browser sent before it had heard of a change; forget it once it has."""
+        for key, before in list(self.late.items()):
+            if st.session_state.get(key) in before:
+                st.session_state[key] = self.seen[key]
+            elif not self.fresh:
+                del self.late[key]
+        self.fresh = False
+
+    @property
+    def turned(self) -> bool:
+        """Whether a widget says something that the page has not yet taken up."""
+        said = ((key, st.session_state.get(key, value), value) for key, value in self.seen.items())
+        return any(now != value and now not in self.late.get(key, ()) for key, now, value in said)
+
+    @property
+    def touched(self) -> bool:
+        """Whether a visitor's act led to this run. Then its link may be an old one, sent before the last was written."""
+        return self.acted or self.turned
 
     def write_link(self) -> None:
         """Put the state into the address bar."""
         words = link.write(self.views, self.scenes, self.state)
         if words != dict(st.query_params):
             st.query_params.from_dict(words)
-        self.words = words
+        self.words, self.acted = words, False
 
 
 def opening(topic: str, views: Sequence[View], scenes: Sequence[Scene]) -> Desk:
@@ -97,7 +131,9 @@ def opening(topic: str, views: Sequence[View], scenes: Sequence[Scene]) -> Desk:
     enter()
     words = dict(st.query_params)
     desk: Desk | None = st.session_state.get(topic)
-    if desk is None or (words and words != desk.words):
+    if desk:
+        desk.catch_up()
+    if desk is None or (not desk.touched and words and words != desk.words):
         state, notes = link.read(views, scenes, words)
         desk = desk or Desk(topic, views, scenes, state)
         desk.notes = notes

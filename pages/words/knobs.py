@@ -72,7 +72,8 @@ def controls(desk: Desk) -> Any:
     values = {f.name: _widget(desk, f, k, typed) for f, k in shown if not k.folded}
     with st.expander("More", icon=":material/tune:"):
         values |= {f.name: _widget(desk, f, k, typed) for f, k in shown if k.folded}
-        st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders")
+        st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders", on_change=desk.restore)
+    desk.seen |= {desk.key(name): value for name, value in values.items()}
     kept = {f.name: getattr(desk.state.cfg, f.name) for f, k in knobs(desk.view.config) if k.text}
     cfg, note = desk.view.mend(tidy(desk.view.config, values | kept))
     if note:

@@ -70,7 +70,8 @@ def _screen(desk: Desk) -> None:
     def happened() -> None:
         _event(desk, st.session_state[key].get("event") or {})
 
-    if not desk.view.bare and desk.shown != desk.page:
+    if not desk.view.bare and (desk.turned or desk.shown != desk.page):
+        desk.acted = True
         st.rerun()
     message = _message(desk)
     STAGE(key=key, data=message, on_pull_change=pulled, on_cursor_change=rested, on_event_change=happened)

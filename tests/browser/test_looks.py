@@ -56,13 +56,15 @@ def test_the_first_screen_holds_the_stage_and_everyone_can_use_it(visit, viewed)
 def _first_screen(tab, width, height):
     """What of the stage is small, or lies beyond the first screen."""
     box = tab.see("root.querySelector('.transport').getBoundingClientRect().toJSON()")
+    lone = min(tab.see("stage.columns.map((c) => c.length > 1 ? 999 : c[0].canvas.clientHeight)"))
     high = min(tab.see("stage.panels.map((p) => p.canvas.clientHeight)"))
     low = max(tab.see("[0, ...[...root.querySelectorAll('.chip')].map((c) => c.getBoundingClientRect().bottom)]"))
     return [
         f"{what} at {width} × {height}"
         for what, wrong in {
             "transport off the screen": box["bottom"] > height or box["right"] > width,
-            f"a panel only {high} px high": high < 200,
+            f"a panel only {lone} px high": lone < 200,
+            f"a panel of a stack only {high} px high": high < 150,
             f"numbers down to {low:.0f} px": low > height,
             "no knobs": tab.page.locator(".st-key-knobs > div:visible").count() < 2,
         }.items()
@@ -144,7 +146,8 @@ def test_the_window_is_resized_while_one_looks(visit):
     before = tab.pixels()
     for width, height in ((1920, 1080), (900, 600), (390, 844), (1280, 720)):
         tab.page.set_viewport_size(dict(width=width, height=height))
-        tab.until(f"root.getBoundingClientRect().right <= {width} && !stage.dirty")
+        laid = "stage.panels.every((p) => Math.abs(p.width - p.canvas.clientWidth) <= 1)"
+        tab.until(f"root.getBoundingClientRect().right <= {width} && {laid} && !stage.dirty")
         wide = tab.see(
             "stage.panels.map((p) => [p.width, p.canvas.clientWidth, p.canvas.getBoundingClientRect().right])"
         )
