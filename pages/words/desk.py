@@ -100,12 +100,12 @@ class Desk:
 
     def catch_up(self) -> None:
         """Set right what the browser sent before it had heard of a change; forget it once it has."""
-        for key, before in list(self.late.items()):
-            if st.session_state.get(key) in before:
-                st.session_state[key] = self.seen[key]
-            elif not self.fresh:
-                del self.late[key]
-        self.fresh = False
+        old = [key for key, before in self.late.items() if st.session_state.get(key) in before]
+        for key in old:
+            st.session_state[key] = self.seen[key]
+        if not (old or self.fresh):
+            self.late.clear()
+        self.fresh = bool(old)
 
     @property
     def turned(self) -> bool:
@@ -115,7 +115,7 @@ class Desk:
 
     @property
     def touched(self) -> bool:
-        """Whether a visitor's act led to this run. Then its link may be an old one, sent before the last was written."""
+        """Whether a visitor's act led to this run. Then its link may be older than the last written."""
         return self.acted or self.turned
 
     def write_link(self) -> None:
