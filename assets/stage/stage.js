@@ -27,12 +27,14 @@ class Stage {
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
+    document.fonts.addEventListener("loadingdone", (this.lettered = () => this.restyle())); // drawn letters are of the old font
     requestAnimationFrame((this.loop = (now) => this.tick(now)));
   }
 
   close() {
     document.removeEventListener("keydown", this.pressed, true);
     window.removeEventListener("resize", this.resized);
+    document.fonts.removeEventListener("loadingdone", this.lettered);
     this.watch.disconnect();
     this.closed = true;
   }

@@ -133,10 +133,10 @@ def test_the_theme_is_switched_while_one_looks(visit):
     tab = visit().open(TOPIC, view=VIEW, frame="4").settled()
     light = tab.pixels()
     tab.page.emulate_media(color_scheme="dark")
-    tab.until("stage.theme.dark && !stage.dirty").settled()
+    tab.until("stage.theme?.dark && !stage.dirty").settled()
     assert tab.pixels() != light and tab.data("frame") == "4"
     tab.page.emulate_media(color_scheme="light")
-    tab.until("!stage.theme.dark && !stage.dirty").settled()
+    tab.until("stage.theme?.dark === false && !stage.dirty").settled()
     assert tab.pixels() == light
     tab.check()
 
