@@ -21,7 +21,7 @@ class Knob:
     step: float | None = None
     help: str = ""
     folded: bool = False  # shown only under "more"
-    text: Callable[[str], str] | None = None  # returns the legal text or raises ValueError
+    text: Callable[[str], str] | None = None  # returns the legal text or raises ValueError; typed where there is help
 
     @property
     def caption(self) -> str:

@@ -67,6 +67,7 @@ def _scene(desk: Desk, number: int, scene: Scene, chosen: bool) -> None:
 
 def controls(desk: Desk) -> Any:
     """One widget a knob, the rarer ones folded; turning one changes the link."""
+    _boxes(desk)
     shown = [(f, k) for f, k in knobs(desk.view.config) if not k.text]
     typed = bool(st.session_state.get("typed", False))
     values = {f.name: _widget(desk, f, k, typed) for f, k in shown if not k.folded}
@@ -86,6 +87,27 @@ def controls(desk: Desk) -> Any:
     desk.write_link()
     desk.shown = desk.page
     return cfg
+
+
+def _boxes(desk: Desk) -> None:
+    """A box for each text that a visitor types, once one of the choices says that it is theirs."""
+    cfg, key = desk.state.cfg, desk.key
+    if not any(k.choices and getattr(cfg, f.name) == "yours" for f, k in knobs(cfg)):
+        return
+    for f, k in knobs(cfg):
+        if k.text and k.help:
+            st.session_state.setdefault(key(f.name), getattr(cfg, f.name))
+            st.text_input(k.caption, key=key(f.name), help=k.help, on_change=_typed_text, args=(desk, f.name, k))
+            desk.seen[key(f.name)] = st.session_state[key(f.name)]
+
+
+def _typed_text(desk: Desk, name: str, k: Knob) -> None:
+    """Take a typed text up, or say what is wrong with it and leave it in its box to be mended."""
+    assert k.text
+    try:
+        desk.turn(**{name: k.text(st.session_state[desk.key(name)])})
+    except ValueError as problem:
+        desk.notes = [f"{k.label}: {problem}"]
 
 
 def _widget(desk: Desk, f: Field, k: Knob, typed: bool) -> Any:
