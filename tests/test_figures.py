@@ -6,38 +6,37 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from engine.figures import diffusion_denoising as draw
 from engine.figures.palette import CATEGORIES, ROLES
 from engine.figures.still import montage, to_plotly
 from engine.figures.wire import News, Track, encode
 from engine.knob import tidy
 from engine.tape import record
+from tests.topics import SCENES, VIEWS, named, view_of
 
-BY_NAME = {view.name: view for view in draw.VIEWS}
-CASES = [(view.name, view.config()) for view in draw.VIEWS]
-CASES += [(scene.view, tidy(BY_NAME[scene.view].config, scene.settings)) for scene in draw.SCENES]
+CASES = [(topic, view.name, view.config()) for topic, view in VIEWS]
+CASES += [(t, one.view, tidy(view_of(t, one.view).config, one.settings)) for t, one in SCENES]
 LOOK = {"view": "test", "fps": 10, "hold": False, "present": False, "cursor": None}
 
 
 @cache
-def recorded(name, cfg):
+def recorded(topic, name, cfg):
     """The first frames of a run, enough to have a first, a middle and a last."""
-    view = BY_NAME[name]
+    view = view_of(topic, name)
     return view, record(view.run, cfg).wind(0.6).frames
 
 
-@pytest.mark.parametrize(("name", "cfg"), CASES, ids=lambda v: v if isinstance(v, str) else "")
-def test_every_panel_can_be_drawn(name, cfg):
-    view, frames = recorded(name, cfg)
+@pytest.mark.parametrize(("topic", "name", "cfg"), CASES, ids=named)
+def test_every_panel_can_be_drawn(topic, name, cfg):
+    view, frames = recorded(topic, name, cfg)
     for upto in {1, len(frames) // 2 + 1, len(frames)}:
         for panel in view.panels(cfg):
             figure = to_plotly(panel, frames[:upto], dark=upto == 1)
             assert isinstance(figure, go.Figure) and len(str(figure.to_json())) > 100
 
 
-@pytest.mark.parametrize(("name", "cfg"), CASES, ids=lambda v: v if isinstance(v, str) else "")
-def test_every_panel_travels_to_the_stage(name, cfg):
-    view, frames = recorded(name, cfg)
+@pytest.mark.parametrize(("topic", "name", "cfg"), CASES, ids=named)
+def test_every_panel_travels_to_the_stage(topic, name, cfg):
+    view, frames = recorded(topic, name, cfg)
     track = Track("run", view.panels(cfg), view.readouts)
     assert len(encode([track, track], [News(0, frames, True)] * 2, LOOK, with_spec=True)) > 1000
 
@@ -46,21 +45,21 @@ def _spoil(frame, change):
     return frame._replace(**{k: change(v) for k, v in frame._asdict().items() if isinstance(v, np.ndarray)})
 
 
-@pytest.mark.parametrize("view", draw.VIEWS, ids=lambda v: v.name)
+@pytest.mark.parametrize(("topic", "view"), VIEWS, ids=named)
 @pytest.mark.parametrize("change", [lambda a: a[:0], lambda a: np.full_like(a, np.nan, dtype=np.float32)],
                          ids=["empty", "nan"])  # fmt: skip
-def test_spoilt_frames_can_be_drawn(view, change):
+def test_spoilt_frames_can_be_drawn(topic, view, change):
     cfg = view.config()
-    spoilt = _spoil(recorded(view.name, cfg)[1][0], change)
+    spoilt = _spoil(recorded(topic, view.name, cfg)[1][0], change)
     for panel in view.panels(cfg):
         to_plotly(panel, [spoilt])
     encode([Track("run", view.panels(cfg), view.readouts)], [News(0, [spoilt], True)], LOOK, with_spec=True)
 
 
-@pytest.mark.parametrize("view", draw.VIEWS, ids=lambda v: v.name)
-def test_charts_and_equations_of_a_view(view):
+@pytest.mark.parametrize(("topic", "view"), VIEWS, ids=named)
+def test_charts_and_equations_of_a_view(topic, view):
     cfg = view.config()
-    frames = recorded(view.name, cfg)[1]
+    frames = recorded(topic, view.name, cfg)[1]
     if view.charts:
         assert all(isinstance(figure, go.Figure) for figure in view.charts(frames, cfg).values())
     if view.equation:

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.figures.diffusion_denoising import SCENES, VIEWS
 from engine.knob import extremes, knob, knobs, parse, spell, tidy
 from engine.link import State, read, write
+from tests import topics
+from tests.topics import TOPICS, named
+
+VIEWS, SCENES = TOPICS["diffusion_denoising"]
 
 
 def word(text: str) -> str:
@@ -26,7 +29,7 @@ class Config:
     name: str = knob("", "name", text=word)
 
 
-CONFIGS = [Config, *(view.config for view in VIEWS)]
+CONFIGS = [Config, *(view.config for _, view in topics.VIEWS)]
 WORDS = st.one_of(st.text(max_size=30), st.floats().map(str), st.integers().map(str))
 
 
@@ -50,11 +53,12 @@ def test_no_link_raises_and_every_config_is_legal(config, data):
     assert parse(config, spell(cfg)) == (cfg, [])
 
 
-@given(st.dictionaries(st.sampled_from(["scene", "view", "frame", "pin", "present", "seed", "data"]), WORDS))
-def test_a_whole_link_is_read_without_raising_and_survives_a_round_trip(words):
-    state, _ = read(VIEWS, SCENES, words)
+@pytest.mark.parametrize("topic", TOPICS)
+@given(words=st.dictionaries(st.sampled_from(["scene", "view", "frame", "pin", "present", "seed", "data"]), WORDS))
+def test_a_whole_link_is_read_without_raising_and_survives_a_round_trip(topic, words):
+    state, _ = read(*TOPICS[topic], words)
     assert legal(state.cfg)
-    again, notes = read(VIEWS, SCENES, write(VIEWS, SCENES, state))
+    again, notes = read(*TOPICS[topic], write(*TOPICS[topic], state))
     assert again == state and not notes
 
 
@@ -83,11 +87,11 @@ def test_log_stops_hold_both_ends_and_what_was_asked_for():
     assert stops[0] == 1e-3 and stops[-1] == 1.0 and 0.123 in stops and stops == sorted(stops)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda s: s.name)
-def test_every_scene_is_a_link(scene):
-    state, notes = read(VIEWS, SCENES, {"scene": scene.name})
+@pytest.mark.parametrize(("topic", "scene"), topics.SCENES, ids=named)
+def test_every_scene_is_a_link(topic, scene):
+    state, notes = read(*TOPICS[topic], {"scene": scene.name})
     assert state.view == scene.view and not notes
-    assert write(VIEWS, SCENES, state) == {"scene": scene.name}
+    assert write(*TOPICS[topic], state) == {"scene": scene.name}
 
 
 def test_present_frame_and_pin_are_in_the_link():

@@ -148,7 +148,7 @@ def test_a_pixel_has_the_minimum_and_the_steps_of_its_own_run(rule):
 
 def test_basins_refine_and_end():
     seen = frames(basins)
-    assert [edge for edge in dict.fromkeys(f.edge for f in seen)] == [12, 24, 48, 96]
+    assert list(dict.fromkeys(f.edge for f in seen)) == [12, 24, 48, 96]
     assert (np.diff([f.progress for f in seen]) >= 0).all() and seen[-1].progress == 1
     coarse = next(f for f in seen if f.progress > 0).tints[0]
     assert (coarse.reshape(12, 8, 12, 8) == coarse[::8, ::8][:, None, :, None]).all()

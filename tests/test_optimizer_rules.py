@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_optimizer import SAM
 
 from engine.optimizer_paths.formula import Formula, check
 from engine.optimizer_paths.rules import NAMES, RULES, Hyper, Slope
@@ -65,6 +66,37 @@ def test_sam_takes_the_gradient_rho_uphill():
     each, _ = RULES["sam"].step(ground.gradient, w, (), Hyper(rho=np.full((10, 1), 0.3)), 0, 0.01)  # type: ignore
     assert np.allclose(each, moved, rtol=0, atol=1e-13)
     assert np.isfinite(RULES["sam"].step(lambda at: 0 * at, w, (), HYPER, 0, 0.1)[0]).all()
+
+
+BENT = torch.tensor(rng().normal(size=(20, 20)) / 20**0.5)
+LOSSES = {
+    "quadratic": lambda w: (BENT.to(w) @ w).square().sum() / 2,
+    "rosenbrock": lambda w: (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2,
+}
+
+
+# The library rounds the gradient's length to float32 even where all else is float64: they agree to 1e-7 of rho.
+# Neighbours in float32 lie up to 1.2e-7 of themselves apart, so there it must be the same number or the next.
+@pytest.mark.parametrize(("kind", "allowed"), [(torch.float64, 1e-7), (torch.float32, 1.2e-7)])
+@pytest.mark.parametrize(("name", "d", "lr"), [("quadratic", 20, 0.05), ("rosenbrock", 2, 3e-4)])
+def test_sam_steps_as_a_library_does(name, d, lr, kind, allowed):
+    def slope(w):
+        at = w.detach().requires_grad_()
+        return torch.autograd.grad(LOSSES[name](at), at)[0]
+
+    def closure():
+        theirs.grad = slope(theirs)
+        return 0.0  # the loss, which is not looked at
+
+    for start in rng().normal(size=(10, d)):
+        theirs = torch.tensor(start, dtype=kind, requires_grad=True)
+        optimizer = SAM([theirs], torch.optim.SGD, rho=Hyper().rho, adaptive=False, lr=lr)
+        for k in range(50):
+            w = theirs.detach().clone()
+            closure()
+            optimizer.step(closure)
+            ours, _ = RULES["sam"].step(slope, w, (), Hyper(), k, lr)
+            assert (ours - theirs).abs().max() <= allowed * w.abs().max()
 
 
 def test_newton_lands_on_a_quadratic_and_says_what_it_needs():

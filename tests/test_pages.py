@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.figures.diffusion_denoising import SCENES, VIEWS
 from engine.knob import knobs
+from tests import topics
+from tests.topics import named, view_of
 
 ROOT = Path(__file__).parent.parent
 TOPIC = "diffusion_denoising"
-BY_NAME = {view.name: view for view in VIEWS}
+VIEWS = topics.TOPICS[TOPIC][0]
 
 
-def opened(**words: str) -> AppTest:
+def opened(topic: str = TOPIC, **words: str) -> AppTest:
     """The topic's page, as its link opens it."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    app.switch_page(f"pages/{TOPIC}.py")
+    app.switch_page(f"pages/{topic}.py")
     for name, value in words.items():
         app.query_params[name] = value
     return fine(app.run())
@@ -39,19 +40,19 @@ def test_home_opens_and_filters_the_sheet():
     assert shown().startswith("0 ") and app.info
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.name)
-def test_every_knob_at_both_ends(view):
-    app = opened(view=view.name)
+@pytest.mark.parametrize(("topic", "view"), topics.VIEWS, ids=named)
+def test_every_knob_at_both_ends(topic, view):
+    app = opened(topic, view=view.name)
     for f, k in knobs(view.config):
-        key = f"{TOPIC}.{view.name}.{f.name}"
+        key = f"{topic}.{view.name}.{f.name}"
         if k.text:
             continue
         for end in _ends(f, k):
             widget = _widget(app, f, k, key)
             fine(widget.set_value(end).run())
-            assert getattr(app.session_state[TOPIC].state.cfg, f.name) == pytest.approx(end)
+            assert getattr(app.session_state[topic].state.cfg, f.name) == pytest.approx(end)
         fine(app.button(key="hotkey_d").click().run())
-        assert app.session_state[TOPIC].state.cfg == view.config()
+        assert app.session_state[topic].state.cfg == view.config()
 
 
 def _ends(f, k) -> tuple:
@@ -71,10 +72,10 @@ def _widget(app, f, k, key):
     return app.select_slider(key=key) if k.log else app.slider(key=key)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda s: s.name)
-def test_every_scene_opens_by_its_link(scene):
-    app = opened(scene=scene.name)
-    assert app.title[0].value == BY_NAME[scene.view].title and not app.warning
+@pytest.mark.parametrize(("topic", "scene"), topics.SCENES, ids=named)
+def test_every_scene_opens_by_its_link(topic, scene):
+    app = opened(topic, scene=scene.name)
+    assert app.title[0].value == view_of(topic, scene.view).title and not app.warning
     assert dict(app.query_params) == {"scene": scene.name}
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.figures.diffusion_denoising import SCENES, VIEWS
 from engine.knob import tidy
 from engine.link import State
 from pages.words.desk import Desk
 from pages.words.reading import snippet
+from tests.topics import TOPICS, VIEWS, named
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-BY_NAME = {view.name: view for view in VIEWS}
 SHORT = {"train_steps": 50, "steps": 20, "autoencoder_steps": 50, "denoiser_steps": 50, "calls": 10}
 
 
@@ -35,13 +34,13 @@ def test_every_picture_of_the_readme_is_there():
         assert (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.name)
+@pytest.mark.parametrize(("topic", "view"), VIEWS, ids=named)
 @pytest.mark.parametrize("frame", [None, 1], ids=["end", "frame"])
-def test_the_snippet_of_a_page_gives_its_frame(view, frame, capsys):
+def test_the_snippet_of_a_page_gives_its_frame(topic, view, frame, capsys):
     names = {name for name in SHORT if hasattr(view.config(), name)}
     cfg = tidy(view.config, {name: SHORT[name] for name in names})
     space: dict = {}
-    exec(compile(snippet(Desk("topic", VIEWS, SCENES, State(view.name, cfg, frame))), "snippet", "exec"), space)
+    exec(compile(snippet(Desk(topic, *TOPICS[topic], State(view.name, cfg, frame))), "snippet", "exec"), space)
     assert space["cfg"] in (cfg, getattr(cfg, "learning", None)) and space["frame"] in space["tape"].frames[:]
     assert capsys.readouterr().out
 

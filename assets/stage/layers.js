@@ -1,5 +1,6 @@
 // How each kind of layer is drawn. Every function takes (g, panel, layer, array, cursor) and draws in CSS pixels.
 
+import { relief, trail } from "./relief.js";
 import { CATEGORIES, alpha, marked, ramp, sprite } from "./paint.js";
 
 const DASHES = { solid: [], dash: [7, 5], dot: [2, 4] };
@@ -45,7 +46,7 @@ function field(g, panel, layer, { data, shape }) {
   }
   const x = [panel.x.pixel(panel.x.home[0]), panel.x.pixel(panel.x.home[1])];
   const y = [panel.y.pixel(panel.y.home[1]), panel.y.pixel(panel.y.home[0])];
-  g.imageSmoothingEnabled = true;
+  g.imageSmoothingEnabled = !layer.style.crisp;
   g.drawImage(canvasOf(picture), x[0], y[0], x[1] - x[0], y[1] - y[0]);
 }
 
@@ -258,4 +259,4 @@ function note(g, panel, text, x, y) {
   g.fillText(text, x, y);
 }
 
-export const LAYERS = { cloud, field, contours, arrows, path, curve, images, marks };
+export const LAYERS = { cloud, field, contours, arrows, path, curve, images, marks, relief, trail };

@@ -3,6 +3,7 @@
 import { Axis, label } from "./axes.js";
 import { LAYERS } from "./layers.js";
 import { alpha } from "./paint.js";
+import { turned, view } from "./relief.js";
 
 const REACH = 14; // how near a pointer must come to something, in CSS pixels
 
@@ -11,6 +12,7 @@ export class Panel {
     Object.assign(this, { spec, stage, reels: stage.reels });
     this.x = new Axis(spec.x);
     this.y = new Axis(spec.y);
+    this.eye = view(); // from where a surface in space is seen
     this.moved = new Map(); // layer -> where the visitor dragged it
     this.build();
     this.listen();
@@ -49,7 +51,8 @@ export class Panel {
     const shade = this.theme.dark ? "dark" : "light";
     this.layers = this.spec.layers.map((layer) => {
       const role = this.stage.spec.roles[layer.role];
-      return { ...layer, colour: role[shade], dash: role.dash, marker: role.marker };
+      const dash = ["contours", "arrows", "trail"].includes(layer.kind) ? "solid" : role.dash; // too short to be dashed
+      return { ...layer, colour: role[shade], dash, marker: role.marker };
     });
     if (!this.spec.legend) return;
     const seen = new Set();
@@ -61,7 +64,7 @@ export class Panel {
   key(layer) {
     const item = document.createElement("span");
     const swatch = document.createElement("i");
-    swatch.className = ["curve", "path", "contours", "arrows"].includes(layer.kind) ? "line" : layer.kind;
+    swatch.className = ["curve", "path", "contours", "arrows", "trail"].includes(layer.kind) ? "line" : layer.kind;
     if (layer.kind !== "field" && (layer.marker === "ring" || layer.style.hollow)) swatch.classList.add("ring");
     swatch.style.color = layer.colour;
     swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
@@ -97,6 +100,11 @@ export class Panel {
     const [across, down] = !this.spec.axes ? [4, 4] : this.stage.spec.present ? [100, 76] : [62, 46];
     const ratio = (this.y.home[1] - this.y.home[0]) / (this.x.home[1] - this.x.home[0]);
     return (width - across) * ratio + down;
+  }
+
+  /** Whether this is a surface in space, which a drag turns. */
+  get solid() {
+    return this.spec.layers.some((layer) => layer.kind === "relief");
   }
 
   array(layer, cursor) {
@@ -264,6 +272,7 @@ export class Panel {
     if (this.stage.pencil?.down(this, px, py)) this.grip = { pencil: true };
     else if (this.grab(px, py)) this.grip = { layer: this.grab(px, py) };
     else if (this.spec.curves) this.grip = { scrub: true };
+    else if (this.solid) this.grip = { turn: true };
     else if (this.zoomed && this.spec.axes) this.grip = { pan: true };
     if (!this.grip) return;
     this.grip.at = [px, py];
@@ -276,7 +285,7 @@ export class Panel {
     const [px, py] = this.place(e);
     if (this.grip) this.follow(px, py);
     const inside = px >= this.left && px <= this.right && py >= this.top && py <= this.bottom;
-    this.canvas.style.cursor = this.grab(px, py) ? "grab" : this.stage.pencil ? "crosshair" : "";
+    this.canvas.style.cursor = this.solid || this.grab(px, py) ? "grab" : this.stage.pencil ? "crosshair" : "";
     this.stage.hover = inside ? { panel: this, x: this.x.value(px), y: this.y.value(py), px, py } : null;
     this.stage.dirty = true;
     this.read(inside && !this.stage.pencil, px, py);
@@ -287,7 +296,11 @@ export class Panel {
     if (this.grip.pencil) this.stage.pencil.move(this, px, py);
     else if (this.grip.layer) this.moved.set(this.grip.layer.name, { data: new Float32Array([x, y]), shape: [1, 2] });
     else if (this.grip.scrub) this.stage.seek(this.nearest(x));
-    else if (this.grip.pan) {
+    else if (this.grip.turn) {
+      this.eye = turned(this.eye, px - this.grip.at[0], py - this.grip.at[1]);
+      this.held = null;
+      this.grip.at = [px, py];
+    } else if (this.grip.pan) {
       this.x.zoom(1, px, px - this.grip.at[0]);
       this.y.zoom(1, py, py - this.grip.at[1]);
       this.frame();
@@ -347,6 +360,7 @@ export class Panel {
   }
 
   home() {
+    this.eye = view();
     this.x.reset();
     this.y.reset();
     this.zoomed = false;

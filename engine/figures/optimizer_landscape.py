@@ -1,10 +1,11 @@
 """Loss landscapes of real networks, seen: panels, views and scenes."""
 
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
+from engine.figures.optimizer_race import nth
 from engine.figures.panel import Axis, Layer, Panel, cloud, contours, curve, field, marks, path
 from engine.figures.view import Readout, Scene, View
 from engine.optimizer_paths import (
@@ -125,7 +126,7 @@ def of_batches(cfg: batches.Config) -> Panels:
     x = Axis("step size", batches.STEP_SIZES[0] / half, batches.STEP_SIZES[-1] * half, log=True)
     y = Axis("batch size", batches.BATCHES[0] / half, batches.BATCHES[-1] * half, log=True)
     ratio = Axis("log₁₀ of step size / batch size", -3.6, -1.1)
-    grid = (field("λ_max", "adversary", lambda f: f.largest, low=0.0, high=6.0),)
+    grid = (field("λ_max", "adversary", lambda f: f.largest, low=0.0, high=6.0, colours="heat", crisp=True),)
     sharp = (cloud("one cell", "model", lambda f: f.sharp, size=7),)
     trained = (cloud("one cell", "second", lambda f: f.trained, size=7),)
     sam = (path("λ_max", "third", lambda f: f.sam, width=2.5, head=True),)
@@ -146,7 +147,9 @@ def of_edge(cfg: edge.Config) -> Panels:
 
     def three(of: Any) -> tuple[Layer, ...]:
         dashes = ("solid", "dash", "dot")
-        return tuple(curve(names[i], THREE[i], lambda f, i=i: (f.step, of(f)[i]), dash=dashes[i]) for i in range(3))
+        return tuple(
+            curve(names[i], THREE[i], lambda f, i=i: (f.step, nth(of(f), i)), dash=dashes[i]) for i in range(3)
+        )
 
     line = path("edge of stability", "truth", np.array([[0, 1], [cfg.steps, 1]]), dash="dash")
     return (
@@ -228,8 +231,8 @@ BATCHES = View(
         Readout("trained", lambda f: f.done, percent=True),
         Readout("rank correlation", lambda f: f.rank, "estimate", help="Of λ_max and lr/B over the cells (Spearman)"),
         Readout("with training time", lambda f: f.time_rank, help="Of lr × steps and lr/B; 0 where all train alike"),
-        Readout("sharpest cell", lambda f: f.largest.max(), "estimate"),
-        Readout("flattest cell", lambda f: f.largest.min(), "estimate"),
+        Readout("sharpest cell", lambda f: f.largest.max(initial=0.0), "estimate"),
+        Readout("flattest cell", lambda f: f.largest.min(initial=inf), "estimate"),
     ),
     equation=lambda f, cfg: {"rank": f"{f.rank:.2f}", "time": f"{f.time_rank:.2f}"},
     code=(batches.Row, batches.run),
@@ -238,13 +241,13 @@ EDGE = View(
     "edge", "What stops the loss from getting sharper?", edge.Config, edge.run, of_edge, fps=20,
     readouts=(
         Readout("step", lambda f: f.step),
-        Readout("λ_max / limit", lambda f: f.share[0], help="Of the smallest step size"),
-        Readout("× √2", lambda f: f.share[1]),
-        Readout("× 2", lambda f: f.share[2]),
-        Readout("loss", lambda f: f.loss[0]),
+        Readout("λ_max / limit", lambda f: nth(f.share, 0), help="Of the smallest step size"),
+        Readout("× √2", lambda f: nth(f.share, 1)),
+        Readout("× 2", lambda f: nth(f.share, 2)),
+        Readout("loss", lambda f: nth(f.loss, 0)),
         Readout("ran away at", lambda f: f.diverged if f.diverged >= 0 else nan),
     ),
-    equation=lambda f, cfg: {"limit": f"{f.limit[0]:.3g}", "largest": f"{f.largest[0]:.3g}"},
+    equation=lambda f, cfg: {"limit": f"{nth(f.limit, 0):.3g}", "largest": f"{nth(f.largest, 0):.3g}"},
     code=(edge.follow, spectrum.stability_limit),
 )  # fmt: skip
 VIEWS = (LANDSCAPE, SPECTRUM, RESCALE, BETWEEN, BATCHES, EDGE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.figures.panel import Axis, Layer, Panel, arrows, contours, curve, field, marks, path
+from engine.figures.panel import Axis, Layer, Panel, arrows, contours, curve, field, marks, path, relief, trail
 from engine.figures.view import Readout, Scene, View
 from engine.optimizer_paths import basins, race, rules, terms
 from engine.optimizer_paths.surfaces import Surface
@@ -17,9 +17,9 @@ LOOKS = {  # rule -> role and dash
     "momentum": ("data", "solid"),
     "nesterov": ("prior", "dash"),
     "adagrad": ("muted", "dash"),
-    "rmsprop": ("second", "solid"),
+    "rmsprop": ("third", "solid"),
     "adam": ("model", "solid"),
-    "adamw": ("third", "dash"),
+    "adamw": ("second", "dash"),
     "sam": ("truth", "solid"),
     "newton": ("adversary", "dot"),
 }
@@ -35,12 +35,18 @@ def plane(ground: Surface) -> tuple[Axis, Axis]:
 
 
 @lru_cache(32)
-def land(ground: Surface) -> tuple[Layer, ...]:
-    """A surface from above: log10 of the loss above its lowest, with lines at equal distances of it."""
+def grid_of(ground: Surface) -> tuple[np.ndarray, np.ndarray, float]:
+    """Loss above the lowest on the grid, where it is a number, and what it is measured by: (h, w), (h, w), unit."""
     gap = ground.f(ground.grid(GRID)) - ground.lowest
     known = np.isfinite(gap)
     span = float(gap[known].max()) if known.any() else 0.0
-    unit = span if 1e-12 < span < 1e30 else 1.0
+    return gap, known, span if 1e-12 < span < 1e30 else 1.0
+
+
+@lru_cache(32)
+def land(ground: Surface) -> tuple[Layer, ...]:
+    """A surface from above: log10 of the loss above its lowest, with lines at equal distances of it."""
+    gap, known, unit = grid_of(ground)
     height = np.log10(np.clip(np.where(known, gap, unit), 1e-5 * unit, unit) / unit)
     low, high = float(np.quantile(height[known], 0.01)) if known.any() else -1.0, 0.0
     levels = tuple(np.linspace(low, high, LINES + 2)[1:-1].tolist()) if low < -1e-6 else ()
@@ -51,6 +57,30 @@ def land(ground: Surface) -> tuple[Layer, ...]:
     if known.all():
         return layers
     return (*layers, field("no loss here", "ink", (~known).astype(np.float32), low=0.0, high=1.6))
+
+
+def rise(gap: np.ndarray, unit: float) -> np.ndarray:
+    """Heights in space: the root of the loss above the lowest, so that a valley's floor can be seen; 0..1."""
+    return np.sqrt(np.clip(np.nan_to_num(gap, nan=unit) / unit, 0, 1))
+
+
+def lifted(ground: Surface, lines: np.ndarray) -> np.ndarray:
+    """Lines on the surface in space: (k, m, 2) -> (k, m, 3)"""
+    inside = np.clip(lines, ground.low, ground.high)
+    return np.concatenate([inside, rise(ground.f(inside) - ground.lowest, grid_of(ground)[2])[..., None]], -1)
+
+
+def in_space(cfg: race.Config, drawn: dict[str, float]) -> Panel:
+    """The same surface and paths in space; heights are the root of the loss."""
+    x, y = plane(cfg.loss)
+    gap, known, unit = grid_of(cfg.loss)
+    ground = relief("√loss", "muted", np.where(known, rise(gap, unit), np.nan).astype(np.float32))
+    trails = [
+        trail(rules.NAMES[name], LOOKS[name][0], lambda f, i=i: lifted(cfg.loss, nth(f.paths, i)), **drawn)
+        for i, name in enumerate(cfg.names)
+    ]
+    return Panel("In space; drag to turn", (ground, *trails), x, y, axes=False, legend=False, hall=False, name="space",
+                 alt="The surface and the paths on it in space")  # fmt: skip
 
 
 def minima(ground: Surface) -> tuple[Layer, ...]:
@@ -83,6 +113,7 @@ def of_race(cfg: race.Config) -> Panels:
     return (
         Panel("Downhill", space, x, y, equal=True, name="plane", weight=1.3,
               alt="The paths of the rules on the surface, seen from above"),
+        in_space(cfg, drawn),
         Panel("Loss against steps", _losses(cfg, lambda f, i: f.step), Axis("step", 0, max(1, cfg.steps)), loss,
               name="loss", stack="loss", alt="The loss of each rule above the lowest over its steps"),
         Panel("Loss against gradients paid", _losses(cfg, lambda f, i: nth(f.cost, i)),

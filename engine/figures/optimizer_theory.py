@@ -4,7 +4,7 @@ from math import inf, nan
 
 import numpy as np
 
-from engine.figures.optimizer_race import land, minima
+from engine.figures.optimizer_race import land, minima, nth
 from engine.figures.panel import Axis, Layer, Panel, curve, field, marks, path
 from engine.figures.view import Readout, Scene, View
 from engine.optimizer_paths import momentum, problems, rates, stability
@@ -44,7 +44,7 @@ def of_momentum(cfg: momentum.Config) -> Panels:
 
 
 def _part(i: int, name: str, role: str, dash: str, high: float) -> Layer:
-    return curve(name, role, lambda f: (f.step, np.clip(f.error[i], -high, high)), dash=dash)
+    return curve(name, role, lambda f: (f.step, np.clip(nth(f.error, i), -high, high)), dash=dash)
 
 
 def of_stability(cfg: stability.Config) -> Panels:
@@ -86,7 +86,7 @@ def _cliff(cfg: stability.Config, i: int, name: str) -> tuple[Layer, Layer]:
     at = stability.limit(name, cfg.mu)
     wall = np.array([[at, stability.LEAST], [at, stability.MOST]])
     limit = path("", role, wall, width=1.2, dash="dot", opacity=0.8)
-    return limit, path(_short(name), role, lambda f: f.cliff[i], width=2.4, dash=dash)
+    return limit, path(_short(name), role, lambda f: nth(f.cliff, i), width=2.4, dash=dash)
 
 
 def _short(name: str) -> str:
@@ -156,6 +156,12 @@ def _cut(cfg: rates.Config, p: problems.Problem) -> Panel:
                  alt="The function along the line through the start, with both methods on it")  # fmt: skip
 
 
+def in_tex(value: float) -> str:
+    """Three digits, with a power of ten where the number is far from 1."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{value:.3g}" if abs(int(exponent)) < 4 else rf"{mantissa}\cdot 10^{{{int(exponent)}}}"
+
+
 MOMENTUM = View(
     "momentum", "How much momentum is best?", momentum.Config, momentum.run, of_momentum, fps=20, hold=True,
     mend=momentum.settled,
@@ -202,8 +208,8 @@ RATES = View(
                 help="The largest share of any bound that a run has used up so far; 100 % would touch it"),
     ),
     equation=lambda f, cfg: {
-        "t": str(f.step), "gradient": f"{f.gradient:.2e}", "bound": f"{f.gradient_bound:.2e}",
-        "due": f"{f.hit_bound:.4g}", "delta": f"{cfg.delta:.2g}", "s": f"{cfg.step_size:g}",
+        "t": str(f.step), "gradient": in_tex(f.gradient), "bound": in_tex(f.gradient_bound),
+        "due": f"{f.hit_bound:.4g}", "delta": in_tex(cfg.delta), "s": f"{cfg.step_size:g}",
     },
     code=(rates.descend, rates.accelerate, rates.bounds, rates.hitting_bound),
 )  # fmt: skip

@@ -18,6 +18,8 @@ SHAPES = {
     "curve": "(2,): x, y; or (4,): x, y, low, high",
     "images": "(k, h, w) in 0..1",
     "marks": "(k, 2)",
+    "relief": "(h, w), heights in 0..1, the first row at the front",
+    "trail": "(k, m, 3): x, y and a height in 0..1",
 }
 
 
@@ -89,6 +91,8 @@ def _fits(kind: str, shape: tuple[int, ...]) -> bool:
         "curve": shape in ((2,), (4,)),
         "images": rank == 3,
         "marks": rank == 2 and shape[-1] == 2,
+        "relief": rank == 2,
+        "trail": rank == 3 and shape[-1] == 3,
     }[kind]
 
 
@@ -97,9 +101,11 @@ def cloud(name: str, role: str, of: Source, *, size: float = 4, opacity: float =
     return Layer("cloud", name, role, of, dict(size=size, opacity=opacity, hollow=hollow))
 
 
-def field(name: str, role: str, of: Source, *, low: float = 0.0, high: float = 1.0, colours: str = "tint") -> Layer:
-    """A number at every place of the panel: `colours` is tint (of the role), heat or diverging."""
-    return Layer("field", name, role, of, dict(low=low, high=high, colours=colours))
+def field(
+    name: str, role: str, of: Source, *, low: float = 0.0, high: float = 1.0, colours: str = "tint", crisp: bool = False
+) -> Layer:
+    """A number at every place of the panel: `colours` is tint (of the role), heat or diverging; `crisp` shows cells."""
+    return Layer("field", name, role, of, dict(low=low, high=high, colours=colours, crisp=crisp))
 
 
 def arrows(name: str, role: str, of: Source, *, scale: float = 1.0, width: float = 1.4) -> Layer:
@@ -134,3 +140,13 @@ def marks(
 ) -> Layer:
     """A few named places. `drag` names the two knobs that dragging turns; `line` "x" or "y" rules a line there."""
     return Layer("marks", name, role, of, dict(labels=list(labels), drag=list(drag), line=line))
+
+
+def relief(name: str, role: str, of: Source) -> Layer:
+    """A surface in space that the visitor turns. It wants a panel without axes."""
+    return Layer("relief", name, role, of)
+
+
+def trail(name: str, role: str, of: Source, *, width: float = 2, opacity: float = 1) -> Layer:
+    """Lines on a surface in space, a dot at the end of each."""
+    return Layer("trail", name, role, of, dict(width=width, opacity=opacity))

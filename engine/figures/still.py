@@ -127,6 +127,18 @@ def _marks(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
                        name=layer.name, marker=marker, textposition="top center")  # fmt: skip
 
 
+def _relief(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
+    z = layer.values(frames[-1])
+    x, y = (np.linspace(axis.low, axis.high, n) for axis, n in ((panel.x, z.shape[1]), (panel.y, z.shape[0])))
+    figure.add_surface(x=x, y=y, z=z, colorscale="Cividis", showscale=False, name=layer.name)
+
+
+def _trail(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
+    for line in layer.values(frames[-1]):
+        look = dict(color=colour(layer.role, dark), width=2 * layer.style["width"])
+        figure.add_scatter3d(x=line[:, 0], y=line[:, 1], z=line[:, 2], mode="lines", name=layer.name, line=look)
+
+
 def montage(pictures: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
     """Pictures in a grid as one picture. (k, h, w) -> (rows (h + gap) + gap, columns (w + gap) + gap)"""
     k, h, w = pictures.shape
@@ -152,4 +164,6 @@ DRAW = {
     "curve": _curve,
     "images": _images,
     "marks": _marks,
+    "relief": _relief,
+    "trail": _trail,
 }

@@ -105,6 +105,33 @@ def sharper_same_function() -> Evidence:
     return Evidence(change < 1e-5 and sharp[1] > 10 * sharp[0], numbers)
 
 
+@claim("FL-4")
+def hessian_is_the_curvature() -> Evidence:
+    """A larger Hessian is more curvature: along no direction does the loss bend more than λ_max(H), and the rescaled
+    copy of a network with the larger H is the one whose loss bends more. A flat minimum has a small λ_max.
+    """
+    task, rng = digit_tasks(16, 1)[0], generator(0)
+    w = final(train(task, task.net.init(1, rng), Recipe(), 400, rng)).weights.double()
+    task = task.to(torch.float64)
+    places, directions = (w, rescaled(task.net, w, 3.0)), torch.randn(400, task.net.size, generator=rng).double()
+    sharp, bends, norms = [], [], []
+    for at in places:
+        product, top = task.curvature(at), sharpness(task, at, generator(1), 1e-9)
+        bend = (directions * product(directions)).sum(1) / (directions**2).sum(1)
+        sharp.append(top)
+        bends.append(float(bend.mean()))
+        norms.append(float(product(directions).norm(dim=1).mean()))
+        if not bend.max() <= top:
+            return Evidence(False, {"largest bend found": float(bend.max()), "λ_max": top})
+    numbers = {
+        "λ_max, flat copy": sharp[0],
+        "λ_max, sharp copy": sharp[1],
+        "as printed, larger Hessian: its size (mean ‖Hv‖), times": norms[1] / norms[0],
+        "and its curvature (mean vᵀHv / vᵀv), times": bends[1] / bends[0],
+    }
+    return Evidence(sharp[1] > sharp[0] and norms[1] > norms[0] and bends[1] > bends[0], numbers)
+
+
 @claim("SAM-1")
 def sam_looks_ahead() -> Evidence:
     """SAM steps along the gradient at w + ρ g/‖g‖ and computes no eigenvalue; its loss there is

@@ -13,7 +13,7 @@ from engine.optimizer_paths.lanczos import density, lanczos
 from engine.optimizer_paths.training import Training, learned
 
 PLACES, EVERY, TOP = 240, 2, 8.0  # of the drawn density; checkpoints between frames; largest eigenvalue drawn
-THINNEST = 1e-6  # a density below is drawn as this
+THINNEST, ROUNDING = 1e-6, 1.2e-7  # a density below is drawn as this; of one float32 number, relative
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Frame(NamedTuple):
 
     step: int
     largest: float  # lambda_max
-    largest_error: float  # a bound on its error: what the Krylov space leaves of it
+    largest_error: float  # a bound on its error: what the Krylov space leaves of it, or the rounding of float32
     smallest: float  # lambda_min
     limit: float  # the sharpness beyond which the rule is unstable on a quadratic; NaN where no simple one is known
     density: np.ndarray  # (240, 2) eigenvalue, and share of the eigenvalues per unit there, smeared a little
@@ -63,7 +63,7 @@ def run(cfg: Config) -> Iterator[Frame]:
         yield Frame(
             step=kept[i].step,
             largest=largest,
-            largest_error=float(found.beta[best, -1] * abs(ends[best][1][-1, -1])),
+            largest_error=max(float(found.beta[best, -1] * abs(ends[best][1][-1, -1])), ROUNDING * abs(largest)),
             smallest=min(float(values[0]) for values, _ in ends),
             limit=stability_limit(cfg.rule, cfg.step_size, cfg.mu),
             density=np.stack([places, np.maximum(spread, THINNEST)], 1).astype(np.float32),

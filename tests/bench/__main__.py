@@ -6,13 +6,13 @@ import os
 import sys
 import time
 
-GROUPS = {"browser": "tests.bench.browser", "engine": "tests.bench.engine"}
+GROUPS = {name: f"tests.bench.{name}" for name in ("browser", "engine", "landscape", "rules")}
 
 
 def main() -> int:
     """Run the named benches, or all of them; the exit status is 1 when one could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", help="benches, or browser or engine for a group of them")
+    parser.add_argument("names", nargs="*", help=f"benches, or a group of them: {', '.join(GROUPS)}")
     parser.add_argument("--json", action="store_true", help="a list of measurements for a program")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="where tensors live")
     args = parser.parse_args()
@@ -29,7 +29,7 @@ def report(names: list[str], as_json: bool) -> int:
     from tests.bench.row import table
 
     groups = {group: import_module(module).BENCHES for group, module in GROUPS.items()}
-    every = groups["browser"] | groups["engine"]
+    every = {name: bench for group in groups.values() for name, bench in group.items()}
     wanted = [bench for name in names or every for bench in groups.get(name, {name: None})]
     if strange := [name for name in wanted if name not in every]:
         print(f"There is no bench {strange[0]}; there are {', '.join([*every, *groups])}.", file=sys.stderr)

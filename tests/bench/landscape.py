@@ -147,4 +147,4 @@ def _seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-BENCHES = {"landscape": grids, "sharpest": sharpest}
+BENCHES = {"grid": grids, "sharpest": sharpest}

@@ -6,12 +6,9 @@ from typing import Any
 from engine import link
 from engine.figures.view import Scene, View
 from engine.knob import Knob, knobs, tidy
-from tests.browser.server import topics
+from tests.topics import TOPICS, VIEWS
 
 SHORT = {"autoencoder_steps": 50, "denoiser_steps": 50}  # where another run must come first, a short one
-TOPICS = topics()
-VIEWS = [(topic, view) for topic, (views, _) in TOPICS.items() for view in views]
-SCENES = [(topic, scene) for topic, (_, scenes) in TOPICS.items() for scene in scenes]
 WALK = ("diffusion_denoising", "langevin")  # a view where nothing trains
 TRAINING = ("diffusion_denoising", "learn")  # one where something does
 TIMED = ("diffusion_denoising", "forward")  # one where time is a knob

@@ -9,14 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, sync_playwright
-
-from engine.figures.view import Scene, View
 
 ROOT = Path(__file__).parent.parent.parent
 MISSING = "No Chromium found; install one with: apt-get install chromium"
@@ -31,13 +28,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-def topics() -> dict[str, tuple[tuple[View, ...], tuple[Scene, ...]]]:
-    """The views and scenes of every topic that has its page."""
-    names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem not in ("__init__", "home"))
-    modules = {name: import_module(f"engine.figures.{name}") for name in names}
-    return {name: (module.VIEWS, module.SCENES) for name, module in modules.items()}
 
 
 def chromium() -> str | None:

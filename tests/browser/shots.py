@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from playwright.sync_api import Browser, Error
 from playwright.sync_api import TimeoutError as TooLong
 
-from tests.browser.server import Server, browser, topics
+from tests.browser.server import Server, browser
 from tests.browser.tab import LOOKS, Tab
+from tests.topics import TOPICS
 
 PATIENCE = 6  # seconds of playing before the picture is taken
 SHOTS = ("light", "playing", "dark", "present", "phone", "below")
@@ -31,7 +32,7 @@ def shots() -> Iterator[Shot]:
     """Every page × scene × look; what is below the fold once a view."""
     for look in ("light", "dark", "phone"):
         yield Shot("", look, {}, f"home-{look}")
-    for topic, (_, scenes) in topics().items():
+    for topic, (_, scenes) in TOPICS.items():
         seen: set[str] = set()
         for scene in scenes:
             for look in SHOTS[: 5 if scene.view in seen else 6]:

@@ -3,9 +3,10 @@
 import pytest
 
 from engine.knob import knobs
-from tests.browser.declared import SCENES, TOPICS, VIEWS, WALK, view_id
+from tests.browser.declared import TOPICS, VIEWS, WALK, view_id
 from tests.browser.server import Server
 from tests.browser.tab import Tab
+from tests.topics import SCENES
 
 TOPIC, VIEW = WALK
 LINK = {"view": VIEW, "gap": "5", "seed": "3", "frame": "17"}

@@ -1,0 +1,30 @@
+"""What every topic declares, for tests that are to hold for all of them."""
+
+from importlib import import_module
+from pathlib import Path
+
+from engine.figures.view import Scene, View
+
+ROOT = Path(__file__).parent.parent
+
+
+def topics() -> dict[str, tuple[tuple[View, ...], tuple[Scene, ...]]]:
+    """The views and scenes of every topic that has its page."""
+    names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem not in ("__init__", "home"))
+    modules = {name: import_module(f"engine.figures.{name}") for name in names}
+    return {name: (module.VIEWS, module.SCENES) for name, module in modules.items()}
+
+
+TOPICS = topics()
+VIEWS = [(topic, view) for topic, (views, _) in TOPICS.items() for view in views]
+SCENES = [(topic, scene) for topic, (_, scenes) in TOPICS.items() for scene in scenes]
+
+
+def view_of(topic: str, name: str) -> View:
+    """The view of that name."""
+    return next(view for view in TOPICS[topic][0] if view.name == name)
+
+
+def named(value: object) -> str:
+    """A readable name for a parametrised test."""
+    return getattr(value, "name", value if isinstance(value, str) else "")
