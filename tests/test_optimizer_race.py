@@ -1,6 +1,7 @@
 """Races, steps taken apart and basins, each against a plain loop that does one thing at a time."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from engine.optimizer_paths.ground import noises, step_sizes
 from engine.optimizer_paths.rules import RULES, Slope
 from engine.optimizer_paths.surfaces import SURFACES, surface
 
-HARD = dict(surface="himmelblau", step_size=0.3, noise=0.05, steps=40, schedule="warm_up")
+HARD: dict[str, Any] = dict(surface="himmelblau", step_size=0.3, noise=0.05, steps=40, schedule="warm_up")
 
 
 def frames(module, **settings):
@@ -33,7 +34,7 @@ def plain(cfg, name, start, noise):
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 @pytest.mark.parametrize("name", RULES)
 def test_side_by_side_is_one_by_one(name, noise):
-    cfg = race.Config(**HARD | {"rules": "all", "spread": 0.4, "noise": noise})
+    cfg = race.Config(**{**HARD, "rules": "all", "spread": 0.4, "noise": noise})
     starts, drawn = cfg.starts, noises(cfg, 64)
     whole = descend(cfg.loss, cfg.names, starts, cfg.hyper, step_sizes(cfg, cfg.names), drawn)
     i = cfg.names.index(name)
@@ -44,7 +45,7 @@ def test_side_by_side_is_one_by_one(name, noise):
 
 
 def test_the_same_settings_give_the_same_run_and_another_seed_another():
-    one, again, other = (frames(race, **HARD | {"seed": seed})[-1] for seed in (0, 0, 1))
+    one, again, other = (frames(race, **{**HARD, "seed": seed})[-1] for seed in (0, 0, 1))
     assert (one.places == again.places).all() and (one.gap == again.gap).all()
     assert (one.places != other.places).all()
 
@@ -105,7 +106,7 @@ def test_the_parts_add_up_to_the_step(rule, surface_):
 
 
 def test_a_run_taken_apart_is_the_run_of_the_race():
-    cfg = terms.Config(**HARD | {"rule": "adam"})
+    cfg = terms.Config(**{**HARD, "rule": "adam"})
     together = plain(cfg, "adam", cfg.start, noises(cfg, 1)[:, 0])
     seen = list(terms.run(cfg))
     assert np.allclose(seen[-1].path, together, atol=1e-5)

@@ -88,7 +88,7 @@ def minima(ground: Surface) -> tuple[Layer, ...]:
     return (marks("minimum", "truth", np.array(ground.minima)),) if ground.minima else ()
 
 
-def nth(values: np.ndarray, i: int) -> np.ndarray:
+def nth(values: np.ndarray, i: int) -> Any:
     """Row i, or zeros where a frame holds none."""
     return values[i] if i < len(values) else np.zeros(values.shape[1:])
 

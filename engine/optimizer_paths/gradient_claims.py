@@ -20,6 +20,13 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
+def bends(loss: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    """Second derivatives by autograd: (d,) -> (d, d)"""
+    found = hessian(loss, w)
+    assert isinstance(found, Tensor)  # of one tensor it is one
+    return found
+
+
 def least_squares() -> tuple[Tensor, Tensor, Tensor]:
     """Features (5, 5), square so that the printed form has a meaning, targets (5,) and weights (5,)."""
     return drawn(5, 5), drawn(5, seed=1), drawn(5, seed=2)
@@ -74,7 +81,7 @@ def the_bracket_is_the_gradient() -> Evidence:
 def second_derivatives() -> Evidence:
     """Autograd's second derivatives of half the squared error against ΦᵀΦ, and the product of first ones."""
     phi, y, w = least_squares()
-    gap = apart(hessian(half_square(phi, y), w), phi.T @ phi)
+    gap = apart(bends(half_square(phi, y), w), phi.T @ phi)
     g = slope(half_square(phi, y), w)
     printed = apart(torch.outer(g, g), phi.T @ phi)
     numbers = {"relative gap of ∂²L and ΦᵀΦ": gap, "the same for ∂L ∂L, as printed": printed}
@@ -85,10 +92,10 @@ def second_derivatives() -> Evidence:
 def when_the_hessian_rests() -> Evidence:
     """How much the Hessian changes from one place to another: with a linear model, and with a small tanh network."""
     phi, y, w = least_squares()
-    linear = apart(hessian(half_square(phi, y), w + 1), hessian(half_square(phi, y), w))
+    linear = apart(bends(half_square(phi, y), w + 1), bends(half_square(phi, y), w))
     network = lambda at: ((torch.tanh(phi @ at[:20].reshape(5, 4)) @ at[20:] - y) ** 2).sum() / 2  # noqa: E731
     at = drawn(24, seed=3)
-    curved = apart(hessian(network, at - 0.1 * slope(network, at)), hessian(network, at))
+    curved = apart(bends(network, at - 0.1 * slope(network, at)), bends(network, at))
     numbers = {"change of H, linear model": linear, "change of H over one step, network": curved}
     return Evidence(linear < 1e-12 and curved > 0.1, numbers)
 
@@ -118,7 +125,10 @@ def how_far_a_step_may_go() -> Evidence:
         at = lambda share, w=w, g=g, limit=limit: float(loss(w - share * limit * g))  # noqa: E731
         flips += at(0.999) < float(loss(w)) < at(1.001)
         least += at(0.5) < min(at(0.499), at(0.501))
-    numbers = {"places of 200 where the loss flips": flips, "places of 200 where half the limit is best": least}
+    numbers = {
+        "places of 200 where the loss flips": 1.0 * flips,
+        "places of 200 where half the limit is best": 1.0 * least,
+    }
     return Evidence(flips == least == PLACES, numbers)
 
 

@@ -28,13 +28,15 @@ def sharpness_and_noise() -> Evidence:
     largest = np.array([row.sharpness().mean(1) for row in grid])
     ratio = np.array(batches.STEP_SIZES) / np.array(batches.BATCHES)[:, None]
     rank, within = batches.spearman(ratio, largest), spread(ratio, np.log(largest))
+    power = float(np.polyfit(np.log(ratio).ravel(), -np.log(largest).ravel(), 1)[0])
     numbers = {
         "Spearman of λ_max and lr/B over 20 cells, at equal lr · steps": rank,
         "spread of log λ_max within equal lr/B, over that between": within,
+        "power of lr/B that the width 1/λ_max grows with; 1 as printed": power,
         "sharpest cell": float(largest.max()),
         "flattest cell": float(largest.min()),
     }
-    return Evidence(rank <= -0.9 and within <= 0.25, numbers)
+    return Evidence(rank <= -0.9 and within <= 0.25 and 0 < power < 0.5, numbers)
 
 
 def spread(groups: np.ndarray, values: np.ndarray) -> float:
@@ -143,12 +145,16 @@ def sam_looks_ahead() -> Evidence:
     moved, _ = RULES["sam"].step(smooth.gradient, w, RULES["sam"].init(w), Hyper(mu=0.0, rho=0.05), 0, 0.1)
     gap = float((moved - by_autograd(smooth, w, 0.05, 0.1)).abs().max())
     orders = np.log2([remainder(smooth, w, rho) / remainder(smooth, w, rho / 2) for rho in (0.04, 0.02)])
+    g = smooth.gradient(w)
+    added = float((smooth.loss(w + 0.05 * g / g.norm()) - smooth.loss(w)).sum())
     ends = {rule: six_ends(task, rule) for rule in ("gd", "sam")}
     won = int((ends["sam"] < ends["gd"]).sum())
     numbers = {
         "largest gap of one step to Foret's Algorithm 1 by autograd": gap,
         "order in ρ of what the expansion leaves out": float(orders.mean()),
-        "seeds of 6 where SAM ends flatter": won,
+        "added to the loss, ρ = 0.05": added,
+        "added as printed: λ_max": sharpness(smooth, w, generator(0)),
+        "seeds of 6 where SAM ends flatter": float(won),
         "λ_max of SAM over that of plain descent, mean": float((ends["sam"] / ends["gd"]).mean()),
     }
     return Evidence(gap < 1e-7 and bool((abs(orders - 3) < 0.2).all()) and won >= 5, numbers)

@@ -1,6 +1,6 @@
 """The statements of the sheet on momentum, Nesterov, RMSProp and Adam, put to the test against torch.optim."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ def replay(name: str, gradients: Tensor, hyper: Hyper = TOLD, lr: float = RATE) 
     return torch.stack(places)
 
 
-def by_torch(optimizer: type[torch.optim.Optimizer], gradients: Tensor, **told: Any) -> Tensor:
+def by_torch(optimizer: Callable[..., torch.optim.Optimizer], gradients: Tensor, **told: Any) -> Tensor:
     """Where torch's own optimizer goes with the same gradients: (n, d) -> (n + 1, d)."""
     w = torch.nn.Parameter(torch.zeros_like(gradients[0]))
     walker, places = optimizer([w], lr=RATE, **told), [w.detach().clone()]
