@@ -208,6 +208,42 @@ export function gallery(panel, layer, k, h, w) {
   return { size, columns, at: (i) => ({ x: snap(left + (i % columns) * dx), y: snap(top + Math.floor(i / columns) * dy) }) };
 }
 
+/** The picture under the pointer, mixed from the four nearest cells of a grid over the panel. */
+function atlas(g, panel, layer, array) {
+  const hover = panel.stage.hover;
+  if (!hover || hover.panel !== panel || !array.data.length) return;
+  const [, , h, w] = array.shape;
+  const size = Math.max(1, Math.round((panel.present ? 200 : 112) / Math.max(h, w)));
+  const [wide, high] = [size * w, size * h];
+  const x = hover.px + 18 + wide < panel.right ? hover.px + 18 : hover.px - 18 - wide;
+  const y = Math.min(Math.max(hover.py - high - 14, panel.top + 4), panel.bottom - high - 4);
+  g.imageSmoothingEnabled = false;
+  g.drawImage(canvasOf(mixed(panel, array, hover)), x, y, wide, high);
+  g.strokeStyle = layer.colour;
+  g.lineWidth = 2;
+  g.strokeRect(x, y, wide, high);
+}
+
+function mixed(panel, { data, shape }, hover) {
+  const [rows, columns, h, w] = shape;
+  const [r, dr] = cell((hover.y - panel.y.home[0]) / (panel.y.home[1] - panel.y.home[0]), rows);
+  const [c, dc] = cell((hover.x - panel.x.home[0]) / (panel.x.home[1] - panel.x.home[0]), columns);
+  const at = (i, j) => (Math.min(r + i, rows - 1) * columns + Math.min(c + j, columns - 1)) * h * w;
+  const corners = [[at(0, 0), (1 - dr) * (1 - dc)], [at(0, 1), (1 - dr) * dc], [at(1, 0), dr * (1 - dc)], [at(1, 1), dr * dc]];
+  const picture = new ImageData(w, h);
+  for (let p = 0; p < h * w; p += 1) {
+    const v = corners.reduce((sum, [start, share]) => sum + share * data[start + p], 0);
+    picture.data.set([v, v, v, 255], p * 4);
+  }
+  return picture;
+}
+
+/** The cell whose middle lies before the place t in 0..1, and how far on it is to the next one. */
+function cell(t, n) {
+  const place = Math.min(n - 1, Math.max(0, t * n - 0.5));
+  return [Math.floor(place), place - Math.floor(place)];
+}
+
 function captions(g, panel, layer, grid, w, h) {
   g.fillStyle = panel.theme.ink;
   g.font = `${panel.font + 2}px ${panel.theme.font}`;
@@ -259,4 +295,4 @@ function note(g, panel, text, x, y) {
   g.fillText(text, x, y);
 }
 
-export const LAYERS = { cloud, field, contours, arrows, path, curve, images, marks, relief, trail };
+export const LAYERS = { cloud, field, contours, arrows, path, curve, images, atlas, marks, relief, trail };

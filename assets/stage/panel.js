@@ -130,7 +130,7 @@ export class Panel {
   /** Keep the axes and the lowest layers, as far as they rest, as one picture; say how many layers that holds. */
   rest(arrays, cursor) {
     let n = 0;
-    while (n < arrays.length && this.layers[n].kind !== "curve" && arrays[n] === this.before?.[n]) n += 1;
+    while (n < arrays.length && !["curve", "atlas"].includes(this.layers[n].kind) && arrays[n] === this.before?.[n]) n += 1;
     this.before = arrays;
     const held = this.held && this.held.length === n && this.held.every((array, i) => array === arrays[i]);
     if (held) return n;

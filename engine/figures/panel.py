@@ -17,6 +17,7 @@ SHAPES = {
     "path": "(m, 2) or (k, m, 2)",
     "curve": "(2,): x, y; or (4,): x, y, low, high",
     "images": "(k, h, w) in 0..1",
+    "atlas": "(r, c, h, w) in 0..1, the first row at the bottom",
     "marks": "(k, 2)",
     "relief": "(h, w), heights in 0..1, the first row at the front",
     "trail": "(k, m, 3): x, y and a height in 0..1",
@@ -90,6 +91,7 @@ def _fits(kind: str, shape: tuple[int, ...]) -> bool:
         "path": rank in (2, 3) and shape[-1] == 2,
         "curve": shape in ((2,), (4,)),
         "images": rank == 3,
+        "atlas": rank == 4,
         "marks": rank == 2 and shape[-1] == 2,
         "relief": rank == 2,
         "trail": rank == 3 and shape[-1] == 3,
@@ -133,6 +135,11 @@ def curve(name: str, role: str, of: Source, *, dash: str = "", width: float = 2)
 def images(name: str, role: str, of: Source, *, columns: int, captions: tuple[str, ...] = ()) -> Layer:
     """Grey pictures in a grid, crisp."""
     return Layer("images", name, role, of, dict(columns=columns, captions=list(captions)))
+
+
+def atlas(name: str, role: str, of: Source) -> Layer:
+    """A picture for every cell of a grid over the panel; the pointer shows the one that lies under it."""
+    return Layer("atlas", name, role, of)
 
 
 def marks(

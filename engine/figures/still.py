@@ -116,6 +116,14 @@ def _images(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel
     figure.add_image(z=_grey(montage(layer.values(frames[-1]), layer.style["columns"])), name=layer.name)
 
 
+def _atlas(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
+    pictures = layer.values(frames[-1])[::-1]
+    sheet = _grey(montage(pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[1], gap=0))
+    (x, wide), (y, high) = ((axis.low, axis.high - axis.low) for axis in (panel.x, panel.y))
+    dx, dy = wide / sheet.shape[1], high / sheet.shape[0]
+    figure.add_image(z=sheet, x0=x + dx / 2, dx=dx, y0=y + high - dy / 2, dy=-dy, name=layer.name, opacity=0.35)
+
+
 def _marks(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
     points, shade = layer.values(frames[-1]), colour(layer.role, dark)
     if layer.style["line"] == "x":
@@ -163,6 +171,7 @@ DRAW = {
     "path": _path,
     "curve": _curve,
     "images": _images,
+    "atlas": _atlas,
     "marks": _marks,
     "relief": _relief,
     "trail": _trail,

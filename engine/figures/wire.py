@@ -171,7 +171,7 @@ def _layer(
 
 def _packed(layer: Layer, frame: Any) -> np.ndarray:
     values = layer.values(frame)
-    if layer.kind != "images":
+    if layer.kind not in ("images", "atlas"):
         return values
     return np.ascontiguousarray((np.clip(np.nan_to_num(values), 0, 1) * 255).round().astype(np.uint8))
 

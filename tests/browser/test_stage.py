@@ -2,14 +2,18 @@
 
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from engine.figures.panel import Axis, Panel, cloud
+from engine.figures.panel import Axis, Panel, atlas, cloud
 from engine.figures.wire import News, Track, encode
 from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
 
 TEN = [frame(i) for i in range(10)]
 PAINTED = "+root.dataset.painted > 0"
+UNDER = """(() => { const [p, h] = [stage.panels[0], stage.hover]; const k = p.sharp;
+  const x = h.px + 74 + (h.px + 130 < p.right ? 0 : -148), y = Math.max(h.py - 70, p.top + 60);
+  return p.g.getImageData(x * k, y * k, 1, 1).data[0]; })()"""  # the grey in the middle of the picture shown
 
 
 def test_frames_are_held_painted_and_played(lone):
@@ -268,6 +272,26 @@ def test_a_mark_is_dragged(lone):
     _drag(lone, [at(0, 0), at(0.2, 0.1), at(0.5, 0.25)])
     event = lone.told("event")[-1]
     assert event["names"] == ["start_x", "start_y"] and event["values"] == pytest.approx([0.5, 0.25], abs=0.02)
+
+
+def test_the_pointer_shows_the_picture_that_lies_under_it(lone, record_property):
+    axis = Axis("x", -1, 1)
+    shades = np.linspace(0, 1, 16).reshape(4, 4)  # one grey for each cell of the grid
+    pictures = np.broadcast_to(shades[:, :, None, None], (4, 4, 28, 28))
+    row = [Panel("Plane", (atlas("picture", "ink", pictures),), axis, axis, equal=True, name="plane")]
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
+    for x, y in ((-0.75, -0.75), (0.25, -0.25), (0.1, 0.4), (0.95, 0.95)):
+        px, py = lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]")
+        lone.page.mouse.move(box[0] + px, box[1] + py)
+        lone.until("!stage.dirty")
+        places = np.clip((np.array([y, x]) + 1) * 2 - 0.5, 0, 3)  # between the middles of the cells
+        expected = 255 * (places[0] * 4 + places[1]) / 15  # linear, so that any right mixture gives it
+        assert lone.see(UNDER) == pytest.approx(expected, abs=2)
+    took = lone.see("(() => { const t = performance.now(); for (let i = 0; i < 100; i += 1) "
+                    "stage.panels[0].draw(0); return (performance.now() - t) / 100; })()")  # fmt: skip
+    record_property("milliseconds", took)
+    print(f"a picture of 28 x 28 under the pointer: {took:.2f} ms")
 
 
 def _drag(lone, places):
