@@ -78,7 +78,7 @@ def _contrast(a: str, b: str) -> float:
 
 @pytest.mark.parametrize("name", ROLES)
 def test_every_role_can_be_seen_on_both_themes(name):
-    assert _contrast(ROLES[name].light, "#FFFFFF") >= 3 and _contrast(ROLES[name].dark, "#12161C") >= 3
+    assert _contrast(ROLES[name].light, "#FFFFFF") >= 4.5 and _contrast(ROLES[name].dark, "#12161C") >= 4.5
 
 
 def test_categories_are_ten_different_colours():

@@ -66,6 +66,11 @@ class Desk:
         named = {f.name: getattr(self.state.cfg, f.name) for f, _ in knobs(self.view.config)}
         self.go(cfg=tidy(self.view.config, named | settings), frame=None)
 
+    @property
+    def lucky(self) -> bool:
+        """Whether the current view has a seed to change."""
+        return hasattr(self.state.cfg, self.view.seed)
+
     def switch(self, name: str) -> None:
         """Show another view, as it was left."""
         view = find(self.views, name)

@@ -23,7 +23,8 @@ def headline(desk: Desk) -> None:
         st.title(desk.view.title, anchor=False)
         _tool("u", "undo", "Undo the last change", desk.undo, off=not desk.past)
         _tool("d", "restart_alt", "Back to the defaults", lambda: desk.go(cfg=desk.view.config(), frame=None))
-        _tool("s", "casino", "A new seed", lambda: _reseed(desk))
+        _tool("s", "casino", "A new seed" if desk.lucky else "No chance here, so no seed", lambda: _reseed(desk),
+              off=not desk.lucky)  # fmt: skip
         _tool("a", "keep_off" if pinned else "keep", pin, lambda: desk.go(pinned=None if pinned else desk.state.cfg))
         _tool("p", "close_fullscreen" if present else "present_to_all", "Presenter's mode",
               lambda: desk.go(present=not present))  # fmt: skip

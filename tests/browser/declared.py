@@ -23,7 +23,7 @@ def view_id(value: Any) -> str:
 def words(topic: str, view: View, **settings: Any) -> dict[str, str]:
     """The link of a view with some knobs turned, as the page itself writes it."""
     views, scenes = TOPICS[topic]
-    state = link.State(view.name, tidy(view.config, settings))
+    state = link.State(view.name, view.mend(tidy(view.config, settings))[0])
     return link.write(views, scenes, state)
 
 

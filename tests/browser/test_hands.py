@@ -40,7 +40,7 @@ def test_a_knob_gives_another_run_and_every_slider_reaches_its_ends(visit, viewe
     tab.until(f"root.dataset.tape !== {tape!r}").check()
     for f, k in sliders(view):
         for key, end in (("End", k.high), ("Home", k.low)):
-            settings[f.name] = getattr(tidy(view.config, {f.name: end}), f.name)
+            settings[f.name] = getattr(view.mend(tidy(view.config, settings | {f.name: end}))[0], f.name)
             tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]").focus()
             tab.page.keyboard.press(key)
             tab.says(words(topic, view, **settings)).idle()
@@ -56,9 +56,20 @@ def test_scenes_by_click_and_by_number(visit, viewed):
         wanted = {"scene": scene.name}
         tab.page.locator(f".st-key-hotkey_{number} button:visible").click()
         tab.says(wanted)
-        tab.press("s").page.wait_for_function("() => !new URLSearchParams(location.search).has('scene')")
+        _leave_the_scene(tab, topic, view)
+        tab.page.wait_for_function("() => !new URLSearchParams(location.search).has('scene')")
         tab.idle().press(str(number)).says(wanted)
     tab.check()
+
+
+def _leave_the_scene(tab, topic, view):
+    """By another seed, or where nothing depends on one by turning a knob."""
+    if hasattr(view.config(), view.seed):
+        tab.press("s")
+        return
+    f, _ = sliders(view)[0]
+    tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]").focus()
+    tab.page.keyboard.press("ArrowLeft")
 
 
 def test_play_pause_scrub_step_and_start(visit):
