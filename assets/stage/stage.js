@@ -22,8 +22,6 @@ class Stage {
     this.asked = 0;
     this.pulls = 0;
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.keys = keys(this);
-    document.addEventListener("keydown", (this.pressed = (e) => this.spec && !this.spec.bare && this.keys(e)), true);
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
@@ -32,7 +30,6 @@ class Stage {
   }
 
   close() {
-    document.removeEventListener("keydown", this.pressed, true);
     window.removeEventListener("resize", this.resized);
     document.fonts.removeEventListener("loadingdone", this.lettered);
     this.watch.disconnect();
@@ -460,12 +457,21 @@ function download(blob, name) {
 
 const stages = new WeakMap();
 
+/** The document hears the keys for whatever stage the page has, so that none is lost while one is put up anew. */
+function hear() {
+  document.removeEventListener("keydown", window.livesheetKeys, true);
+  const all = () => [...document.querySelectorAll(".stage")].map((root) => root.stage);
+  window.livesheetKeys = keys(() => all().find((stage) => stage?.spec && !stage.spec.bare && !stage.closed));
+  document.addEventListener("keydown", window.livesheetKeys, true);
+}
+
 export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector(".stage");
   let stage = stages.get(root);
   if (!stage || stage.closed) {
     stage = new Stage(root);
     stages.set(root, stage);
+    hear();
     root.stage = stage;
   }
   if (data instanceof Uint8Array && data !== stage.latest) {

@@ -108,11 +108,13 @@ export class Transport {
 }
 
 /** Keys that belong to the page, unless the visitor is typing or holds a control. */
-export function keys(stage) {
-  const turn = { " ": () => stage.toggle(), ArrowLeft: () => stage.step(-1), ArrowRight: () => stage.step(1), r: () => stage.seek(0), R: () => stage.seek(0) };
+export function keys(find) {
+  const turn = { " ": (stage) => stage.toggle(), ArrowLeft: (stage) => stage.step(-1), ArrowRight: (stage) => stage.step(1), r: (stage) => stage.seek(0) };
   return (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || busy(e)) return;
-    const press = turn[e.key] || hotkey(e.key);
+    const stage = find();
+    const act = turn[e.key.length > 1 ? e.key : e.key.toLowerCase()];
+    const press = act ? stage && (() => act(stage)) : hotkey(e.key);
     if (!press) return;
     e.preventDefault();
     e.stopImmediatePropagation();

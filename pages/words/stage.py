@@ -48,13 +48,18 @@ def play(desk: Desk) -> None:
 
 
 def screen(desk: Desk) -> None:
-    """The stage alone. It runs again by itself whenever the browser asks for frames."""
+    """The stage alone. It runs again by itself whenever the browser asks for frames.
+
+    It has a container to itself: when a busy server begins such a run before the browser has heard all of the last
+    one, Streamlit drops what the fragment had written, and whatever stood beside it would come out of place.
+    """
 
     @st.fragment(key=f"{desk.topic}.stage")
     def page() -> None:
         _screen(desk)
 
-    page()
+    with st.container():
+        page()
 
 
 def _screen(desk: Desk) -> None:

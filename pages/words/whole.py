@@ -24,7 +24,8 @@ def topic_page(topic: str, views: Sequence[View], named: Sequence[Scene]) -> Non
     with left.container(key="stage"):
         play(desk)
     with st.container(key="below"):
-        below(desk)
+        with st.container():
+            below(desk)
         foot()
 
 
