@@ -105,7 +105,7 @@ def click() -> Iterator[Row]:
     """A click to the first frame of a training that nobody has seen: a new seed, and a scene."""
     with _house() as (tab, _):
         for topic, view in VIEWS:
-            if view.before is not None or (topic, view.name) in (WALK, TIMED):
+            if view.before is not None or not hasattr(view.config(), view.seed) or (topic, view.name) in (WALK, TIMED):
                 continue
             visitor = tab().open(topic, view=view.name).idle()
             taken = [_clicked(visitor, ".st-key-hotkey_s button") for _ in range(10)]

@@ -168,7 +168,9 @@ def test_it_fills_the_width_it_has(lone):
     lone.give(message(TEN, done=True)).until("!stage.playing")
     for width in (1280, 1920, 700, 390):
         lone.page.set_viewport_size(dict(width=width, height=720))
-        lone.until(f"root.clientWidth === {width} && !stage.dirty")
+        laid = "stage.panels.every((p) => Math.abs(p.width - p.canvas.clientWidth) <= 1)"
+        right = "Math.max(...stage.panels.map((p) => p.canvas.getBoundingClientRect().right))"
+        lone.until(f"root.clientWidth === {width} && {right} <= {width} + 1 && {laid} && !stage.dirty")
         boxes = lone.see("stage.panels.map((p) => p.canvas.getBoundingClientRect().toJSON())")
         assert all(box["right"] <= width + 1 and box["width"] > 150 and box["height"] > 100 for box in boxes)
         assert (len({round(box["top"]) for box in boxes}) > 1) == (width < 560), boxes
