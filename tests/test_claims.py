@@ -9,7 +9,11 @@ from engine import claim as machinery
 from engine.claim import Claim, Evidence, claim, claims, main, pages, run, statements
 
 EVERY = [(page, one) for page in pages() for one in claims(page)]
-WHOLE = ["diffusion_denoising", "optimizer_paths"]  # pages that are finished: every statement of theirs has its claim
+WHOLE = [
+    "diffusion_denoising",
+    "latent_spaces",
+    "optimizer_paths",
+]  # pages that are finished: every statement of theirs has its claim
 
 
 @pytest.mark.parametrize(("page", "one"), EVERY, ids=[one.id for _, one in EVERY])

@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 from torch.nn.functional import pdist
 
 from engine.data import digits as real
-from engine.data import glyphs
+from engine.data import drawing, glyphs
 from engine.device import DEVICE, generator
 from engine.diffusion_denoising import digits, image
 from engine.diffusion_denoising.autoencoder import CODE, Autoencoder, Descent, pictures, standardised
@@ -255,7 +255,7 @@ def test_every_end_of_every_knob_is_legal(cfg):
 
 
 def test_while_it_learns_the_picture_rests():
-    code = image.encode_picture(pictures("glyphs").test[5].cpu().numpy())
+    code = drawing.encode_picture(pictures("glyphs").test[5].cpu().numpy())
     cfg = image.Config("digits", 60, 60, picture=code)
     frames = list(image.run(cfg))
     learning = [frame for frame in frames if frame.phase == 0]
@@ -277,16 +277,21 @@ def test_no_more_than_six_knobs_are_in_view(config):
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.float64, (28, 28), elements=st.floats(0, 1)))
 def test_a_drawing_survives_its_link(picture):
-    code = image.encode_picture(picture)
+    code = drawing.encode_picture(picture)
     if not code:
         assert picture.max() <= 0.5 / 15
         return
-    assert len(code) == 523 and image.check_picture(code) == code
-    assert np.abs(image.decode_picture(code) - picture).max() <= 0.5 / 15 + 1e-6
+    assert len(code) == 523 and drawing.check_picture(code) == code
+    assert np.abs(drawing.decode_picture(code) - picture).max() <= 0.5 / 15 + 1e-6
 
 
 def test_a_blank_drawing_is_no_drawing():
-    assert image.encode_picture(np.zeros((28, 28))) == image.check_picture("") == image.check_picture("A" * 523) == ""
+    assert (
+        drawing.encode_picture(np.zeros((28, 28)))
+        == drawing.check_picture("")
+        == drawing.check_picture("A" * 523)
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,15 +305,15 @@ def test_a_blank_drawing_is_no_drawing():
 )
 def test_a_broken_link_gets_a_sentence(code, sentence):
     with pytest.raises(ValueError, match=sentence):
-        image.check_picture(code)
+        drawing.check_picture(code)
     cfg, notes = parse(image.Config, {"picture": code})
     assert cfg == image.Config() and len(notes) == 1
 
 
-@pytest.mark.parametrize("drawing", [np.zeros((8, 8)), np.full((28, 28), np.nan)])
-def test_what_is_no_drawing_is_not_encoded(drawing):
+@pytest.mark.parametrize("wrong", [np.zeros((8, 8)), np.full((28, 28), np.nan)])
+def test_what_is_no_drawing_is_not_encoded(wrong):
     with pytest.raises(ValueError, match="expected"):
-        image.encode_picture(drawing)
+        drawing.encode_picture(wrong)
 
 
 def seven(mode: str = "L", ink: int = 0, paper: int = 255, size: int = 200) -> Image.Image:
@@ -406,7 +411,7 @@ def test_a_dot_and_a_long_line_fit(side):
     dot, line = np.zeros((28, 28)), np.zeros((400, 3))
     dot[4, 20], line[:, 1] = 1, 1
     for ink in (dot, line):
-        picture = image.centred(ink, side)
+        picture = drawing.centred(ink, side)
         assert picture.shape == (side, side) and picture.max() == pytest.approx(1)
         assert 0 < (picture > 0.5).sum() <= (9 if side == 28 else 16) + 20
-    assert not image.centred(np.zeros((28, 28)), side).any()
+    assert not drawing.centred(np.zeros((28, 28)), side).any()

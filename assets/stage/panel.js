@@ -7,6 +7,11 @@ import { turned, view } from "./relief.js";
 
 const REACH = 14; // how near a pointer must come to something, in CSS pixels
 
+/** A label, or where it is too long for its axis what stands before its first comma. */
+function fitting(g, text, room) {
+  return g.measureText(text).width > room ? text.split(",")[0] : text;
+}
+
 export class Panel {
   constructor(spec, stage) {
     Object.assign(this, { spec, stage, reels: stage.reels });
@@ -217,11 +222,11 @@ export class Panel {
     g.fillStyle = this.theme.ink;
     g.textAlign = "center";
     g.textBaseline = "bottom";
-    g.fillText(this.spec.x.label, (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
+    g.fillText(fitting(g, this.spec.x.label, this.right - this.left), (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
     g.save();
     g.translate(this.left - (this.present ? 58 : 36), (this.top + this.bottom) / 2);
     g.rotate(-Math.PI / 2);
-    g.fillText(this.spec.y.label, 0, 0);
+    g.fillText(fitting(g, this.spec.y.label, this.bottom - this.top), 0, 0);
     g.restore();
   }
 

@@ -1,7 +1,6 @@
 """One picture drowned in noise and brought back, step by step: a held-out one, or one that you draw or upload."""
 
 import io
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from engine.data.drawing import SIDE, centred, check_picture, decode_picture
 from engine.device import DEVICE, generator
 from engine.diffusion_denoising import digits
 from engine.diffusion_denoising.autoencoder import pictures
@@ -20,41 +20,9 @@ from engine.knob import knob
 
 PHASES = ("learning", "forward", "reverse")
 FORWARD = 24  # frames of the way into the noise
-SIDE = 28  # pixels of a drawing
-TALL = {28: 20, 8: 8}  # pixels of the longer side of the ink, by the side of the picture
-SMALLEST = 6  # pixels of a drawing below which its ink is not blown up further
-LETTERS = -(-SIDE * SIDE * 4 // 6)  # of a drawing's code: four bits a pixel, six a letter
 MOST = 20_000_000  # pixels of an upload
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 FAINTEST = 0.06  # contrast of the ink on an upload, as a share of white over black
-
-
-def encode_picture(picture: np.ndarray) -> str:
-    """A drawing (28, 28) in [0, 1] as 523 letters that a link can hold, 16 shades a pixel; "" for a blank one.
-
-    Raises ValueError for another shape, or for what is not a number.
-    """
-    if picture.shape != (SIDE, SIDE) or not np.isfinite(picture).all():
-        raise ValueError(f"saw a drawing of shape {picture.shape}; expected ({SIDE}, {SIDE}) finite numbers")
-    shades = np.rint(np.clip(picture, 0, 1) * 15).astype(np.uint8).reshape(-1, 2)
-    packed = (shades[:, 0] << 4 | shades[:, 1]).tobytes()
-    return urlsafe_b64encode(packed).decode().rstrip("=") if shades.any() else ""
-
-
-def decode_picture(code: str) -> np.ndarray:
-    """The drawing (28, 28) float32 in [0, 1] that the code stands for. Raises ValueError for what is no such code."""
-    if len(code) != LETTERS:
-        raise ValueError(f"saw {len(code)} letters; expected the {LETTERS} of a drawing")
-    odd = sorted(letter for letter in set(code) if not (letter.isascii() and (letter.isalnum() or letter in "-_")))
-    if odd:
-        raise ValueError(f"saw the letter {odd[0]!r}; expected only a-z, A-Z, 0-9, - and _")
-    packed = np.frombuffer(urlsafe_b64decode(code + "=" * (-LETTERS % 4)), np.uint8)
-    return (np.stack([packed >> 4, packed & 15], 1).reshape(SIDE, SIDE) / 15).astype(np.float32)
-
-
-def check_picture(code: str) -> str:
-    """The code itself, in its one spelling; "" stays. Raises ValueError with a sentence for what is no such code."""
-    return encode_picture(decode_picture(code)) if code else ""
 
 
 def read_picture(data: bytes) -> np.ndarray:
@@ -106,20 +74,6 @@ def _grey(image: Image.Image) -> np.ndarray:
     light, alpha = np.asarray(image.convert("LA"), np.float64).transpose(2, 0, 1) / 255
     paper = float((light * alpha).sum() < 0.5 * alpha.sum())
     return light * alpha + paper * (1 - alpha)
-
-
-def centred(ink: np.ndarray, side: int) -> np.ndarray:
-    """The ink (h, w) in [0, 1] cropped, scaled to the size that the data have, and centred: (side, side) float32."""
-    rows, columns = (np.flatnonzero((ink > 0.3 * ink.max()).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return np.zeros((side, side), np.float32)
-    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = TALL[side] / max(*crop.shape, SMALLEST * max(ink.shape) / SIDE)
-    height, width = (max(1, round(scale * length)) for length in crop.shape)
-    small = Image.fromarray(crop.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    picture, top, left = np.zeros((side, side), np.float32), (side - height) // 2, (side - width) // 2
-    picture[top : top + height, left : left + width] = np.asarray(small).clip(0, 1)
-    return picture / max(float(picture.max()), 1e-6)
 
 
 @dataclass(frozen=True)

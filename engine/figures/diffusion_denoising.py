@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.data import drawing
 from engine.data.points import encode, read_csv, standardise
 from engine.diffusion_denoising import (
     digits,
@@ -44,15 +45,12 @@ def brought(content: bytes) -> tuple[dict[str, Any], list[str]]:
 
 def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a drawn picture makes. Raises ValueError for an empty one."""
-    pixels = np.asarray(event["pixels"], float).reshape(event["size"], event["size"]) / 255
-    if not pixels.any():
-        raise ValueError("Nothing was drawn; draw a digit, then press “Use it”.")
-    return {"picture": image.encode_picture(pixels)}
+    return {"picture": drawing.taken(event["pixels"], event["size"])}
 
 
 def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:
     """The settings that a picture file makes. Raises ValueError."""
-    return {"picture": image.encode_picture(image.read_picture(content))}, []
+    return {"picture": drawing.encode_picture(image.read_picture(content))}, []
 
 
 def _lopsided() -> str:

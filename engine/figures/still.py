@@ -52,7 +52,11 @@ def _range(axis: Axis) -> dict[str, Any]:
 
 def _cloud(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
     points, role = layer.values(frames[-1]), ROLES[layer.role]
-    shades = [CATEGORIES[int(c) % 10] for c in points[:, 2]] if points.shape[1] == 3 else colour(layer.role, dark)
+    shades = (
+        [CATEGORIES[int(c) % 10] for c in np.nan_to_num(points[:, 2])]
+        if points.shape[1] == 3
+        else colour(layer.role, dark)
+    )
     symbol = "circle-open" if layer.style["hollow"] else MARKERS[role.marker]
     marker = dict(color=shades, size=layer.style["size"] * 1.6, opacity=layer.style["opacity"], symbol=symbol)
     figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", name=layer.name, marker=marker)

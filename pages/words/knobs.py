@@ -46,7 +46,7 @@ def scenes(desk: Desk) -> None:
     st.session_state[key] = desk.state.view
     with st.container(horizontal=True, vertical_alignment="center", key="views"):
         st.segmented_control(
-            "View", [view.name for view in desk.views], key=key, format_func=str.capitalize, required=True,
+            "View", [view.name for view in desk.views], key=key, format_func=_capital, required=True,
             label_visibility="collapsed", on_change=lambda: desk.switch(st.session_state[key]),
         )  # fmt: skip
         now = link.matching(desk.scenes, desk.views, desk.state)
@@ -56,6 +56,11 @@ def scenes(desk: Desk) -> None:
     with st.container(horizontal=True, key="scenes"):
         for i, scene in enumerate(mine[:9], 1):
             _scene(desk, i, scene, scene is now)
+
+
+def _capital(name: str) -> str:
+    """A view's name as it stands in the row; one of three letters is an abbreviation."""
+    return name.upper() if len(name) == 3 else name.capitalize()
 
 
 def _scene(desk: Desk, number: int, scene: Scene, chosen: bool) -> None:
