@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-GROUPS = {name: f"tests.bench.{name}" for name in ("browser", "engine", "landscape", "rules")}
+GROUPS = {name: f"tests.bench.{name}" for name in ("browser", "engine", "landscape", "latent", "rules")}
 
 
 def main() -> int:
