@@ -38,7 +38,7 @@ def latent(cfg: dial.Config, pictures: bool) -> Panel:
     """Codes by class over the prior, and how sure the encoder is of some of them."""
     layers: list[Layer] = []
     if pictures:
-        layers.append(atlas("decoded", "model", lambda f: f.atlas))
+        layers.append(atlas("hover: decoded", "model", lambda f: f.atlas))
     layers.append(path("prior: 1, 2, 3 σ", "prior", CIRCLES, width=1.5, dash="dot"))
     layers.append(cloud("codes, by class", "data", lambda f: f.codes, size=3.5, opacity=0.8))
     if methods.METHODS[cfg.method].noisy:
