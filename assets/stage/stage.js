@@ -354,8 +354,9 @@ class Stage {
     const wanted = Math.max(...wishes.filter((wish) => wish < Infinity), 0) || room;
     const plots = Math.max(180, Math.min(room, wanted));
     this.columns.forEach((column, i) => {
-      const height = (plots + most - captions(column)) / column.length;
-      column.forEach((panel) => panel.resize(Math.floor(widths[i]), Math.floor(height)));
+      const shares = column.reduce((sum, panel) => sum + panel.spec.share, 0);
+      const height = (plots + most - captions(column)) / shares;
+      column.forEach((panel) => panel.resize(Math.floor(widths[i]), Math.floor(height * panel.spec.share)));
     });
   }
 

@@ -53,9 +53,8 @@ COLLAPSE = View(
     "collapse", "When does a dimension go dark?", collapse.Config, collapse.run, panels.of_collapse, fps=16,
     readouts=(
         Readout("step", lambda f: f.step),
-        Readout("in use, least β", lambda f: nth(f.active, 0), help="Dimensions whose mean varies by more than 0.01"),
-        Readout("in use, β = 0.2", lambda f: nth(f.active, 5)),
-        Readout("in use, largest β", lambda f: nth(f.active, -1)),
+        Readout("in use: least β", lambda f: nth(f.active, 0), help="Dimensions whose mean varies by more than 0.01"),
+        Readout("β = 0.2", lambda f: nth(f.active, 5)),
         Readout("off the exact KL", lambda f: f.off, help="Largest gap to ½ log(λᵢ/σ²) of the best linear network"),
         Readout("−ELBO, least β", lambda f: nth(f.bound, 0), "estimate", help="Nats a picture, of either sign"),
     ),
@@ -97,13 +96,11 @@ FACTORS = View(
 BETWEEN = View(
     "between", "What lies between two pictures?", between.Config, between.run, panels.of_between, fps=12, hold=True,
     readouts=(
-        Readout("share of the way", lambda f: f.share, percent=True),
         Readout("off, plane", lambda f: f.latent_off,
                 help="Distance of the decoded picture to the nearest real one, root mean square over pixels"),
         Readout("off, pixels", lambda f: f.pixel_off, help="The same of the mix of both ends' pictures"),
-        Readout("way in pictures", lambda f: f.walked, help="Length so far of the way that the decoded picture takes"),
-        Readout("stretch, most", lambda f: f.stretch, help="Change of the picture for a step of 1, at most"),
-        Readout("least", lambda f: f.least),
+        Readout("way", lambda f: f.walked, help="Length so far of the way that the decoded picture takes"),
+        Readout("stretch", lambda f: f.stretch, help="Change of the picture for a step of 1, at most"),
         Readout("yours, error", lambda f: f.error),
     ),
     equation=lambda f, cfg: {

@@ -193,7 +193,7 @@ def of_between(cfg: between.Config) -> Panels:
         Panel("Here", (images("", "model", lambda f: f.now, columns=2, captions=("decoded", "mixed")),), axes=False,
               name="now", stack="ways", weight=1.2, hall=False, alt="The decoded place, and the mix of both ends"),
         Panel("Through the encoder and back", (images("", "data", lambda f: f.sent, columns=3, captions=SENT),),
-              axes=False, name="sent", stack="right", draw="picture",
+              axes=False, name="sent", stack="right", share=0.7, draw="picture",
               alt="The picture that was sent through the encoder, what came back, and the error"),
         Panel("Distance to the nearest real picture", off, share, Axis("rms over pixels", 0, 0.25),
               name="off", stack="right", hall=False, alt="How far either way is from real pictures"),

@@ -53,9 +53,9 @@ def decoded(cfg: dial.Config) -> tuple[Panel, Panel]:
     what = "Input, with noise, output" if cfg.method == "denoising" else "Input and output"
     return (
         Panel("What the plane decodes to", (images("", "model", lambda f: f.sheet, columns=dial.SHEET),), name="sheet",
-              axes=False, alt="Pictures decoded from a grid of places on the latent plane"),
-        Panel(what, (images("", "data", lambda f: f.images, columns=10),), name="images", axes=False, stack="right",
-              hall=False, alt="Held-out pictures above, their reconstructions below"),
+              stack="pictures", axes=False, alt="Pictures decoded from a grid of places on the latent plane"),
+        Panel(what, (images("", "data", lambda f: f.images, columns=10),), name="images", axes=False, stack="pictures",
+              share=0.28, hall=False, alt="Held-out pictures above, their reconstructions below"),
     )  # fmt: skip
 
 
@@ -203,9 +203,9 @@ def of_adversary(cfg: adversary.Config) -> Panels:
                  dash="dash", width=1.5)  # fmt: skip
     return (
         Panel("Discriminator η: “from the prior”", (field("η", "adversary", lambda f: f.eta, **shared), codes), x, y,
-              equal=True, name="eta", alt="The discriminator on the latent plane, and the codes"),
+              equal=True, weight=1.2, name="eta", alt="The discriminator on the latent plane, and the codes"),
         Panel("The best one, p / (p + q)", (field("η*", "truth", lambda f: f.best, **shared), codes), x, y,
-              equal=True, name="best", alt="The best discriminator for the same codes"),
+              equal=True, weight=1.2, name="best", alt="The best discriminator for the same codes"),
         Panel("Race to the prior", (*race, floor), steps_of(cfg), Axis("sliced W₂", 0.03, 2, log=True), name="race",
               stack="charts", alt="The distance to the prior of four methods over their training"),
         Panel("What η says of the divergence", says, steps_of(cfg), Axis("nats", -1.6, 0), name="says", stack="charts",

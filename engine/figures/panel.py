@@ -71,6 +71,7 @@ class Panel:
     name: str = ""
     axes: bool = True
     stack: str = ""  # panels of one stack stand one above the other
+    share: float = 1.0  # height against the others of its stack
     legend: bool = True
     hall: bool = True  # whether it stays in the presenter's mode, where there is room for two
     alt: str = ""  # what a reader of the screen hears

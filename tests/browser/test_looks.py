@@ -57,7 +57,7 @@ def _first_screen(tab, width, height):
     """What of the stage is small, or lies beyond the first screen."""
     box = tab.see("root.querySelector('.transport').getBoundingClientRect().toJSON()")
     lone = min(tab.see("stage.columns.map((c) => c.length > 1 ? 999 : c[0].canvas.clientHeight)"))
-    high = min(tab.see("stage.panels.map((p) => p.canvas.clientHeight)"))
+    high = min(tab.see("[999, ...stage.panels.filter((p) => p.spec.axes).map((p) => p.canvas.clientHeight)]"))
     low = max(tab.see("[0, ...[...root.querySelectorAll('.chip')].map((c) => c.getBoundingClientRect().bottom)]"))
     return [
         f"{what} at {width} × {height}"
