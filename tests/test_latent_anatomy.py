@@ -8,6 +8,7 @@ import torch
 
 from engine.data import digits, drawing
 from engine.device import generator
+from engine.figures import latent_anatomy
 from engine.knob import extremes
 from engine.latent_spaces import between, collapse, factors, holes, trick
 from engine.latent_spaces.methods import fit
@@ -249,6 +250,14 @@ def test_a_drawing_is_a_code_and_lands():
     cfg = between.Config(data="digits", picture=code, steps=50)
     first = next(between.run(cfg))
     assert first.sent[0].max() == 1 and np.isfinite(first.landed).all() and 0 < first.error < 1
+
+
+def test_a_clicked_code_is_the_picture_that_is_sent():
+    cfg = between.Config(data="digits", steps=50)
+    chosen = latent_anatomy.BETWEEN.events["pick"]({"index": 7})
+    frame = next(between.run(replace(cfg, **chosen)))
+    np.testing.assert_allclose(frame.landed[0], frame.held[7], atol=1e-6)
+    assert chosen["picture"] == ""  # what was drawn before would go first
 
 
 ENDS = [(module, cfg) for module in (holes, between, factors, collapse) for cfg in extremes(module.Config)]

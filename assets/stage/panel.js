@@ -263,6 +263,7 @@ export class Panel {
     c.addEventListener("pointerup", (e) => this.up(e));
     c.addEventListener("pointercancel", () => this.leave());
     c.addEventListener("pointerleave", () => !this.grip && this.leave());
+    c.addEventListener("click", (e) => this.pick(e));
     c.addEventListener("dblclick", () => this.home());
     c.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
   }
@@ -274,6 +275,7 @@ export class Panel {
 
   down(e) {
     const [px, py] = this.place(e);
+    this.pressed = [px, py];
     if (this.stage.pencil?.down(this, px, py)) this.grip = { pencil: true };
     else if (this.grab(px, py)) this.grip = { layer: this.grab(px, py) };
     else if (this.spec.curves) this.grip = { scrub: true };
@@ -290,7 +292,8 @@ export class Panel {
     const [px, py] = this.place(e);
     if (this.grip) this.follow(px, py);
     const inside = px >= this.left && px <= this.right && py >= this.top && py <= this.bottom;
-    this.canvas.style.cursor = this.solid || this.grab(px, py) ? "grab" : this.stage.pencil ? "crosshair" : "";
+    const over = this.solid || this.grab(px, py) ? "grab" : this.near(px, py) >= 0 ? "pointer" : "";
+    this.canvas.style.cursor = this.stage.pencil && over !== "grab" ? "crosshair" : over;
     this.stage.hover = inside ? { panel: this, x: this.x.value(px), y: this.y.value(py), px, py } : null;
     this.stage.dirty = true;
     this.read(inside && !this.stage.pencil, px, py);
@@ -329,6 +332,27 @@ export class Panel {
     this.stage.hover = null;
     this.tip.hidden = true;
     this.stage.dirty = true;
+  }
+
+  /** A click that was no drag: the page is told which point it meant. */
+  pick(e) {
+    const [px, py] = this.place(e);
+    const moved = Math.hypot(px - this.pressed?.[0], py - this.pressed?.[1]);
+    const index = moved < 4 && !this.stage.pencil && !this.grab(px, py) ? this.near(px, py) : -1;
+    if (index >= 0) this.stage.tell({ type: "pick", index });
+  }
+
+  /** The number of the point to pick that is nearest to the pointer, or -1. */
+  near(px, py) {
+    const layer = this.layers.find((one) => one.kind === "cloud" && one.style.pick);
+    const array = layer && this.array(layer, this.stage.cursor);
+    let [best, least] = [-1, REACH];
+    for (let i = 0; array && i < array.shape[0]; i += 1) {
+      const [x, y] = [array.data[i * array.shape[1]], array.data[i * array.shape[1] + 1]];
+      const far = Math.hypot(this.x.pixel(x) - px, this.y.pixel(y) - py);
+      if (far < least) [best, least] = [i, far];
+    }
+    return best;
   }
 
   /** The draggable mark under the pointer. */

@@ -108,7 +108,7 @@ BETWEEN = View(
         "straight": f"{f.straight:.2f}",
     },
     code=(between.jacobian, between.metric, between.ellipses),
-    events={"picture": pictured},
+    events={"picture": pictured, "pick": lambda event: {"index": int(event["index"]), "picture": ""}},
     uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
     **LEARNED,
 )  # fmt: skip

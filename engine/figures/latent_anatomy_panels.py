@@ -167,6 +167,7 @@ def of_between(cfg: between.Config) -> Panels:
     x, y = (Axis(f"z{i}", -between.REACH, between.REACH) for i in "₁₂")
     plane = (
         cloud("codes", "data", lambda f: f.codes, size=2.5, opacity=0.45),
+        cloud("held-out, to click", "ink", lambda f: f.held, size=5, opacity=0.5, hollow=True, pick=True),
         *(
             (path("equal change everywhere", "muted", lambda f: f.everywhere, width=1, dash="solid"),)
             if cfg.ellipses

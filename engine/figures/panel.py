@@ -99,9 +99,18 @@ def _fits(kind: str, shape: tuple[int, ...]) -> bool:
     }[kind]
 
 
-def cloud(name: str, role: str, of: Source, *, size: float = 4, opacity: float = 0.7, hollow: bool = False) -> Layer:
-    """Points. A third column colours them by class."""
-    return Layer("cloud", name, role, of, dict(size=size, opacity=opacity, hollow=hollow))
+def cloud(
+    name: str,
+    role: str,
+    of: Source,
+    *,
+    size: float = 4,
+    opacity: float = 0.7,
+    hollow: bool = False,
+    pick: bool = False,
+) -> Layer:
+    """Points. A third column colours them by class. `pick`: a click on one is the event "pick", with its index."""
+    return Layer("cloud", name, role, of, dict(size=size, opacity=opacity, hollow=hollow, pick=pick))
 
 
 def field(

@@ -20,7 +20,7 @@ from engine.latent_spaces.learning import Learning, array, trained
 from engine.latent_spaces.methods import METHODS
 
 REACH, STOPS, STRIP = 3.5, 41, 9  # half of the plane's width; places on the way; pictures of a strip
-CODES, ROUND, GRID = 800, 41, 9  # codes drawn; places on an ellipse; ellipses each way
+CODES, HELD, ROUND, GRID = 800, 100, 41, 9  # codes drawn; pictures held out; places on an ellipse; ellipses each way
 CHANGE = 0.03  # root mean square change of a pixel that an ellipse stands for
 LONGEST = 2.0  # of an ellipse's half axis, where the decoder hardly moves
 
@@ -35,7 +35,13 @@ class Config:
     y1: float = knob(-0.5, "first end, up", -REACH, REACH, step=0.05, folded=True)
     x2: float = knob(1.5, "second end, across", -REACH, REACH, step=0.05, folded=True)
     y2: float = knob(0.5, "second end, up", -REACH, REACH, step=0.05, folded=True)
-    index: int = knob(0, "held-out picture", 0, 99, help="sent through encoder and decoder; or draw your own")
+    index: int = knob(
+        0,
+        "held-out picture",
+        0,
+        HELD - 1,
+        help="click one on the plane; sent through encoder and decoder; or draw your own",
+    )
     ellipses: bool = knob(False, "ellipses everywhere", help="of equal change of the picture, all over the plane")
     beta: float = knob(1.0, "pull to the prior", 0.01, 100.0, symbol=r"\beta", log=True, folded=True)
     steps: int = knob(1200, "training steps", 50, 6000, log=True, folded=True)
@@ -63,6 +69,7 @@ class Frame(NamedTuple):
     ellipse: np.ndarray  # (41, 2) places around here whose picture differs by 0.03, to first order
     everywhere: np.ndarray  # (81, 41, 2) the same all over the plane, or (0, 41, 2)
     codes: np.ndarray  # (800, 3) of the data, with their class
+    held: np.ndarray  # (100, 2) of the held-out pictures, in the order of `index`
     landed: np.ndarray  # (1, 2) where the picture sent through the encoder lands
     now: np.ndarray  # (2, h, w) the decoded place and the mixed picture
     strips: np.ndarray  # (18, h, w) nine stops of either way, the latent one first
@@ -125,7 +132,8 @@ def about(cfg: Config, model: Model, seen: Examples) -> dict:
     y, x = torch.meshgrid(line, line, indexing="ij")
     spots = torch.stack([x.flatten(), y.flatten()], 1)
     everywhere = ellipses(spots, metric(model, spots)) if cfg.ellipses else torch.empty(0, ROUND, 2)
-    return dict(codes=array(codes), everywhere=array(everywhere)) | through(cfg, model, seen)
+    held = model.encode(seen.test[:HELD]).clamp(-REACH, REACH)
+    return dict(codes=array(codes), held=array(held), everywhere=array(everywhere)) | through(cfg, model, seen)
 
 
 def run(cfg: Config) -> Iterator[Frame]:

@@ -296,6 +296,21 @@ def test_the_pointer_shows_the_picture_that_lies_under_it(lone, record_property)
     print(f"a picture of 28 x 28 under the pointer: {took:.2f} ms")
 
 
+def test_a_point_is_picked_by_a_click_and_not_by_a_drag(lone):
+    axis, spots = Axis("x", -1, 1), np.array([[-0.5, -0.5], [0.5, 0.25], [0.55, 0.25]])
+    row = [Panel("Plane", (cloud("points", "ink", spots, pick=True),), axis, axis, equal=True, name="plane")]
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
+    at = lambda x, y: [  # noqa: E731
+        a + b
+        for a, b in zip(box, lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]"), strict=True)
+    ]
+    lone.page.mouse.click(*at(0.56, 0.25))
+    lone.page.mouse.click(*at(0.0, 0.9))  # far from every point
+    _drag(lone, [at(-0.5, -0.5), at(-0.3, -0.5)])
+    assert [event["index"] for event in lone.told("event") if event["type"] == "pick"] == [2]
+
+
 def _drag(lone, places):
     lone.page.mouse.move(*places[0])
     lone.page.mouse.down()
