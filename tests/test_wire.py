@@ -91,8 +91,8 @@ def test_the_name_of_a_picture_depends_on_what_it_shows_but_not_on_the_cursor():
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_layer_of_the_wrong_shape_says_what_was_expected(kind):
-    with pytest.raises(ValueError, match=r"has shape \(1, 1, 1, 1\); a"):
-        Layer(kind, "wrong", "data", np.zeros((1, 1, 1, 1))).values()
+    with pytest.raises(ValueError, match=r"has shape \(1, 1, 1, 1, 1\); a"):
+        Layer(kind, "wrong", "data", np.zeros((1, 1, 1, 1, 1))).values()
 
 
 def test_nan_and_emptiness_travel():
