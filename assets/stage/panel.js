@@ -218,15 +218,15 @@ export class Panel {
 
   names(g) {
     const size = this.present ? 24 : 13;
-    g.font = `${size}px ${this.theme.font}`;
+    g.font = this.g.font = `${size}px ${this.theme.font}`;
     g.fillStyle = this.theme.ink;
     g.textAlign = "center";
     g.textBaseline = "bottom";
-    g.fillText(fitting(g, this.spec.x.label, this.right - this.left), (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
+    g.fillText(fitting(this.g, this.spec.x.label, this.right - this.left), (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
     g.save();
     g.translate(this.left - (this.present ? 58 : 36), (this.top + this.bottom) / 2);
     g.rotate(-Math.PI / 2);
-    g.fillText(fitting(g, this.spec.y.label, this.bottom - this.top), 0, 0);
+    g.fillText(fitting(this.g, this.spec.y.label, this.bottom - this.top), 0, 0);
     g.restore();
   }
 

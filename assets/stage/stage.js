@@ -307,7 +307,7 @@ class Stage {
   }
 
   value(reel, readout, i, cursor) {
-    const array = reel.at(Math.round(cursor))?.[this.spec.slots];
+    const array = reel.at(Math.round(cursor))?.at(-1); // a pinned run may have another number of layers
     if (!array) return "";
     const [value, error] = [array.data[i * 2], array.data[i * 2 + 1]];
     if (!Number.isFinite(value)) return "–";

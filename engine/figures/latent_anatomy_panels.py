@@ -132,9 +132,7 @@ def about(value: float, error: float) -> tuple[float, float]:
 def of_factors(cfg: factors.Config) -> Panels:
     """What each dimension knows of each factor, strips of every dimension, and the gap over beta."""
     n, count = cfg.n_components, len(factors.NAMES)
-    known = (
-        field("mutual information, nats", "model", lambda f: f.information[::-1], high=0.5, colours="heat", crisp=True),
-    )
+    known = (field("mutual information, nats", "model", lambda f: f.information, high=0.5, colours="heat", crisp=True),)
     names = " ".join(f"{i + 1} {SHORT[name]}" for i, name in enumerate(factors.NAMES))
     beta = Axis("β = σ²", factors.BETAS[0] * 0.9, factors.BETAS[-1] * 1.1, log=True)
     gap = (curve("MIG", "model", lambda f: (f.beta, f.mig)),)
@@ -144,7 +142,7 @@ def of_factors(cfg: factors.Config) -> Panels:
     )
     return (
         Panel("What a dimension knows", known, Axis(names, 0.5, count + 0.5),
-              Axis("dimension, the largest KL on top", 0.5, n + 0.5), weight=1.4, name="matrix",
+              Axis("dimension, the largest KL first", 0.5, n + 0.5), weight=1.4, name="matrix",
               alt="The mutual information of every latent dimension with every factor of the glyphs"),
         Panel("One dimension changed at a time", (images("", "model", lambda f: f.strips, columns=factors.STOPS),),
               axes=False, weight=1.2, name="strips", alt="A strip of decoded glyphs for each latent dimension"),

@@ -231,7 +231,7 @@ RACE = View(
     "race", "Which rule is down first?", race.Config, race.run, of_race, fps=24, hold=True,
     readouts=(
         Readout("step", lambda f: f.step),
-        Readout("lowest loss", lambda f: min(f.gap[:, 0], default=nan), help="Above the lowest, of the best rule now"),
+        Readout("lowest loss", lambda f: f.least, help="Above the surface's lowest, of the best rule now"),
         Readout("first to 1/1000 at", _reached, help="The step at which a rule was first at 1/1000 of the first loss"),
         Readout("most gradients paid", lambda f: max(f.cost, default=nan)),
         Readout("first diverged at", lambda f: min((s for s in f.lost if s >= 0), default=nan)),

@@ -171,7 +171,7 @@ MOMENTUM = View(
         Readout("factor a step", lambda f: f.rate, help="What the error is multiplied by in the end, at each step"),
         Readout("steps a digit", lambda f: f.steps_a_digit, help="Steps for a tenth of the error, in the end"),
         Readout("at best", lambda f: f.best_steps, help="Steps a digit at the best step size and momentum"),
-        Readout("directions that swing", lambda f: f.ringing, percent=True, help="Those with complex roots"),
+        Readout("directions that swing", lambda f: f.ringing, percent=True, help="Those with complex or negative roots"),
     ),
     equation=lambda f, cfg: {
         "alpha": f"{cfg.alpha:.3g}", "beta": f"{cfg.beta:.3g}", "limit": f"{f.limit:.3g}", "rate": f"{f.rate:.4f}",
@@ -182,7 +182,8 @@ STABILITY = View(
     "stability", "How long may a step be?", stability.Config, stability.run, of_stability, fps=12, hold=True,
     readouts=(
         Readout("step", lambda f: f.step),
-        Readout("loss / first loss", lambda f: f.loss),
+        Readout("loss / first loss", lambda f: f.loss if stability.LEAST < f.loss < stability.MOST else nan,
+                help="From 1e-6 to 1e6, what the picture can show"),
         Readout("limit", lambda f: f.limit, "bound", help="Longest stable step of the rule, in units of 2/λ_max"),
         Readout("factor a step", lambda f: f.growth, help="Of the error along the sharpest direction of the minimum"),
         Readout("along the gradient", lambda f: f.bound if np.isfinite(f.bound) else nan, "bound",

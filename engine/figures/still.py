@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from engine.figures.palette import CATEGORIES, ROLES, colour
 from engine.figures.panel import Axis, Layer, Panel
 
+DIVERGING = ["#0072B2", "#7FB8D8", "#F5F5F5", "#EBA477", "#D55E00"]  # as on the stage
 MARKERS = {"dot": "circle", "ring": "circle-open", "square": "square", "cross": "x"}
 
 
@@ -71,7 +72,7 @@ def _field(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
     z, style = layer.values(frames[-1]), layer.style
     shade = colour(layer.role, dark)
     clear = "rgba(127,127,127,0)"
-    scale = {"tint": [[0, clear], [1, shade]], "heat": "Cividis", "diverging": "RdBu"}[style["colours"]]
+    scale = {"tint": [[0, clear], [1, shade]], "heat": "Cividis", "diverging": DIVERGING}[style["colours"]]
     x, y = _places(z.shape[1], panel.x), _places(z.shape[0], panel.y)
     limits = dict(zmin=style["low"], zmax=style["high"], showscale=False, hoverinfo="z")
     figure.add_heatmap(x=x, y=y, z=z, colorscale=scale, zsmooth="best", name=layer.name, **limits)
@@ -117,7 +118,10 @@ def _curve(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
 
 
 def _images(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
-    figure.add_image(z=_grey(montage(layer.values(frames[-1]), layer.style["columns"])), name=layer.name)
+    sheet = _grey(montage(layer.values(frames[-1]), layer.style["columns"]))
+    size = 1 / max(sheet.shape[:2])  # of a pixel, so that the sheet fills the panel's square from its top left corner
+    figure.add_image(z=sheet, x0=size / 2, dx=size, y0=1 - size / 2, dy=-size, name=layer.name)
+    figure.update_yaxes(scaleanchor="x", scaleratio=1)
 
 
 def _atlas(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:

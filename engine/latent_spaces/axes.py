@@ -43,7 +43,7 @@ class Frame(NamedTuple):
     excess: float  # squared error of the autoencoder over that of PCA, less 1
     elbo: float  # of the VAE, nats per picture, exact
     likelihood: float  # exact: log likelihood of probabilistic PCA, which no ELBO exceeds
-    cosines: np.ndarray  # (k, k) |cos| between column (row of the picture, the last at its bottom) and component
+    cosines: np.ndarray  # (k, k) |cos| between column (row of the picture, the first at its bottom) and component
     vae_cosines: np.ndarray  # (k, k)
     columns: np.ndarray  # (3 k, h, w) components; the autoencoder's columns; the VAE's; in the components' order
 
@@ -145,8 +145,8 @@ def look(step: int, on: Problem, both: list[list[Tensor]], log_var: Tensor) -> F
         excess=max(float(squared_error(on, *both[0])) / least - 1, 0.0),
         elbo=-float(negative_elbo(on, both[1][0], both[1][1], log_var)),
         likelihood=likelihood(on),
-        cosines=array(near[0].flip(0)),
-        vae_cosines=array(near[1][order(near[1])].flip(0)),
+        cosines=array(near[0]),
+        vae_cosines=array(near[1][order(near[1])]),
         columns=array(pictures(on, both, near)),
     )
 

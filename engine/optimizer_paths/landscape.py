@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class Frame(NamedTuple):
     true_loss: float  # of the network itself
     plane_loss: float  # of the point of the plane that lies under it
     accuracy: float  # of the network on the test set
-    residual: float  # how far it is off the plane, as a share of its distance from the end
+    residual: float  # how far it is off the plane, as a share of its distance from the end, NaN there
     explained: float  # share of the path's squared distances from its end that lies in the plane
     diverged: int  # step at which the weights ran away, -1 if they did not
 
@@ -122,7 +123,7 @@ def run(cfg: Config) -> Iterator[Frame]:
             true_loss=finite(true),
             plane_loss=finite(under),
             accuracy=float(test.accuracy(path[i : i + 1])),
-            residual=float(seen.residual[i] / seen.distance[i]) if seen.distance[i] else 0.0,
+            residual=float(seen.residual[i] / seen.distance[i]) if seen.distance[i] else nan,
             explained=seen.explained,
             diverged=now.diverged,
         )

@@ -47,7 +47,7 @@ class Frame(NamedTuple):
     steps_a_digit: float  # steps for a tenth of the error, at that rate; inf where it does not shrink
     best_steps: float  # the same at the best alpha and beta; 0 where one step is enough
     limit: float  # the largest stable alpha, 2 + 2 beta
-    ringing: float  # share of the three directions that swing: complex roots
+    ringing: float  # share of the three directions that swing: complex or negative roots
 
 
 def roots(alpha: np.ndarray, beta: np.ndarray, curvature: np.ndarray) -> np.ndarray:
@@ -172,5 +172,5 @@ def about(cfg: Config, along: np.ndarray) -> dict:
         "steps_a_digit": steps_a_digit(float(lengths.max())),
         "best_steps": steps_a_digit(math.sqrt(best(cfg.condition)[1])),
         "limit": limit(cfg.beta),
-        "ringing": float((np.abs(np.imag(found)).max(-1) > 0).mean()),
+        "ringing": float(((np.abs(np.imag(found)) > 0) | (np.real(found) < 0)).any(-1).mean()),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from math import ceil, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +67,7 @@ class Frame(NamedTuple):
     step: int
     places: Array  # (r, n, 2) float32, no farther than 3 half-widths
     paths: Array  # (r, n, m, 2) float32 the way there: all of it from one start, lately from many
+    least: float  # loss above the lowest of the best rule now, its median over the starts; NaN where none has one
     gap: Array  # (r, 3) loss above the lowest: median over the starts, and its lowest and highest tenth
     cost: Array  # (r,) gradients paid
     arrived: Array  # (r,) the step at which the median gap fell below a thousandth of the first, -1 before
@@ -127,6 +128,7 @@ def run(cfg: Config) -> Iterator[Frame]:
             step=step,
             places=clipped(ground, raced.places[step]),
             paths=_paths(cfg, raced, step, stride),
+            least=_least(ground, raced, step),
             gap=gap,
             cost=cost * step,
             arrived=arrived,
@@ -143,6 +145,12 @@ def _paths(cfg: Config, raced: Run, step: int, stride: int) -> Array:
     since = 0 if alone else max(0, step - TAIL * stride)
     kept = [*range(since, step, thin), step]
     return clipped(cfg.loss, raced.places[kept].transpose(1, 2, 0, 3))
+
+
+def _least(ground: Surface, raced: Run, step: int) -> float:
+    """The smallest median over the starts of what is left of the loss, however small; NaN where all are lost."""
+    left = np.median(np.nan_to_num(gaps(ground, raced.places[step]), nan=np.inf, posinf=np.inf), 1).min(initial=np.inf)
+    return float(left) if np.isfinite(left) else nan
 
 
 def _gap(ground: Surface, raced: Run, step: int, unit: float) -> Array:

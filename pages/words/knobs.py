@@ -73,7 +73,7 @@ def _scene(desk: Desk, number: int, scene: Scene, chosen: bool) -> None:
 
 def controls(desk: Desk) -> Any:
     """One widget a knob, the rarer ones folded; turning one changes the link."""
-    _boxes(desk)
+    boxes = st.container()
     shown = [(f, k) for f, k in knobs(desk.view.config) if not k.text]
     typed = bool(st.session_state.get("typed", False))
     values = {f.name: _widget(desk, f, k, typed) for f, k in shown if not k.folded}
@@ -90,6 +90,8 @@ def controls(desk: Desk) -> Any:
         desk.notes = []
         desk.state = replace(desk.state, cfg=cfg, frame=None)
         desk.at = 0
+    with boxes:  # now that it is known whether there is one to fill in
+        _boxes(desk)
     desk.write_link()
     desk.shown = desk.page
     return cfg
@@ -143,7 +145,8 @@ def _slid(f: Field[Any], k: Knob, now: Any, shared: dict[str, Any]) -> Any:
             **shared,
         )
     low, high, step = _range(f, k)
-    return st.slider(min_value=low, max_value=high, step=step, **shared)
+    fine = dict(format=f"%.{-floor(log10(step))}f") if step < 0.01 else {}  # Streamlit shows two places at most
+    return st.slider(min_value=low, max_value=high, step=step, **fine, **shared)
 
 
 def _range(f: Field, k: Knob) -> tuple[Any, Any, Any]:

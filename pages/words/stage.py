@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import streamlit as st
 from streamlit.components.v2 import component
+from streamlit.errors import StreamlitAPIException
 
 from engine.figures.view import View
 from engine.figures.wire import MESSAGE, News, Track, encode, identity
@@ -65,15 +67,18 @@ def screen(desk: Desk) -> None:
 def _screen(desk: Desk) -> None:
     key = f"{desk.topic}.screen"
 
+    def told(name: str) -> Mapping[str, Any]:
+        return (st.session_state.get(key) or {}).get(name) or {}  # nothing, once the visitor has left the page
+
     def pulled() -> None:
-        asked = st.session_state[key].get("pull") or {}
+        asked = told("pull")
         desk.have, desk.held, desk.pulled = dict(asked.get("have", {})), str(asked.get("id", "")), True
 
     def rested() -> None:
-        _rest(desk, st.session_state[key].get("cursor") or {})
+        _rest(desk, told("cursor"))
 
     def happened() -> None:
-        _event(desk, st.session_state[key].get("event") or {})
+        _event(desk, told("event"))
 
     if not desk.view.bare and (desk.turned or desk.shown != desk.page):
         desk.acted = True
@@ -133,9 +138,8 @@ def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
     if cursor.get("tape") == _name(desk, desk.state.cfg):
         desk.at = int(cursor["frame"])
         desk.state = replace(desk.state, frame=None if cursor.get("playing") else desk.at)
-    st.rerun(
-        [f"{desk.topic}.stage", f"{desk.topic}.reading"]
-    )  # the stage too: a request for frames may have come along
+    with suppress(StreamlitAPIException):  # there is nothing to run again where the visitor has left the page
+        st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])  # the stage too: it may have asked for frames
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:

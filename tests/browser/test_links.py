@@ -94,11 +94,12 @@ def test_a_link_that_makes_no_sense_gets_a_note_and_keeps_the_page(visit, words)
 @pytest.mark.parametrize("viewed", VIEWS, ids=view_id)
 def test_your_own_data_before_there_are_any_get_a_sentence(visit, viewed):
     topic, view = viewed
-    if not any("yours" in (k.choices or ()) for _, k in knobs(view.config)):
-        return  # nothing of one's own to bring
-    tab = visit().goto(topic, view=view.name, data="yours").until("stage.spec && !stage.asked").idle()
-    notes = tab.page.locator("[data-testid=stAlert], .stage .notice:not(:empty)").all_inner_texts()
-    assert any("draw" in note.lower() for note in notes), notes
+    choices = [f.name for f, k in knobs(view.config) if "yours" in (k.choices or ())]
+    if not choices or not any(k.text and not f.default for f, k in knobs(view.config)):
+        return  # nothing of one's own to bring, or something to begin with
+    tab = visit().goto(topic, view=view.name, **{choices[0]: "yours"}).until("stage.spec", seconds=60)
+    noted = "[...document.querySelectorAll('[data-testid=stAlert], .stage .notice')].map((e) => e.innerText).join(' ')"
+    tab.page.wait_for_function(f"() => /draw|bring/i.test({noted})", timeout=20_000)
 
 
 def test_a_frame_beyond_the_end_is_the_last(visit):
