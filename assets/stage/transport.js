@@ -10,6 +10,7 @@ const ICONS = {
   draw: "M4 20l1-5L16 4l4 4L9 19zM14.5 5.5l4 4",
 };
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const APART = 400; // ms between two presses of one key
 
 export class Transport {
   constructor(stage) {
@@ -133,6 +134,17 @@ function busy(e) {
 /** A key that stands for a button of the page: the page names such buttons hotkey_<key>. */
 function hotkey(key) {
   if (!/^[1-9a-zA-Z]$/.test(key)) return null;
-  const button = document.querySelector(`.st-key-hotkey_${key.toLowerCase()} button`);
-  return button ? () => button.click() : null;
+  const button = () => document.querySelector(`.st-key-hotkey_${key.toLowerCase()} button`);
+  return button() ? () => spaced(key.toLowerCase(), () => button()?.click()) : null;
+}
+
+const pressed = new Map(); // key -> when it was or will be last pressed
+
+/** Presses of one key that follow fast are spread out: Streamlit takes two clicks within one run for one. */
+function spaced(key, click) {
+  const now = performance.now();
+  const due = Math.max(now, (pressed.get(key) ?? -Infinity) + APART);
+  pressed.set(key, due);
+  if (due > now) setTimeout(click, due - now);
+  else click();
 }
