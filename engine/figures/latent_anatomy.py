@@ -130,7 +130,7 @@ SCENES = (
     Scene("filled", "A stronger pull leaves fewer holes", "holes", {"beta": 10.0},
           "The codes cover the prior now, and the pictures pay for it: they are blurred."),
     Scene("sorted", "At β = 0.5 three axes carry one factor each", "factors", {},
-          "At the least β what is known of a shift is smeared over many dimensions. Go on to β = 0.49; beyond, they go dark."),
+          "At the least β a shift is smeared over many dimensions. Go on to β = 0.49; beyond, they go dark."),
     Scene("ghosts", "Halfway, pixels make a ghost", "between", {},
           "The mix of two pictures is two pale pictures; the decoded place halfway is one."),
     Scene("stretch", "One step here is three steps there", "between", {"ellipses": True},

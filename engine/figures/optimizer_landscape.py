@@ -179,7 +179,8 @@ LANDSCAPE = View(
         Readout("read right", lambda f: f.accuracy, percent=True, help="Of the test set"),
         Readout("ran away at", lambda f: f.diverged if f.diverged >= 0 else nan),
     ),
-    equation=lambda f, cfg: {"explained": f"{100 * f.explained:.1f}", "off": f"{100 * f.residual:.0f}" if f.residual == f.residual else r"\text{–}"},
+    equation=lambda f, cfg: {"explained": f"{100 * f.explained:.1f}",
+                             "off": f"{100 * f.residual:.0f}" if f.residual == f.residual else r"\text{–}"},
     code=(plane.random_directions, plane.losses, plane.shadow),
     **WATCHED,
 )  # fmt: skip

@@ -171,7 +171,7 @@ MOMENTUM = View(
         Readout("factor a step", lambda f: f.rate, help="What the error is multiplied by in the end, at each step"),
         Readout("steps a digit", lambda f: f.steps_a_digit, help="Steps for a tenth of the error, in the end"),
         Readout("at best", lambda f: f.best_steps, help="Steps a digit at the best step size and momentum"),
-        Readout("directions that swing", lambda f: f.ringing, percent=True, help="Those with complex or negative roots"),
+        Readout("directions that swing", lambda f: f.ringing, percent=True, help="Complex or negative roots"),
     ),
     equation=lambda f, cfg: {
         "alpha": f"{cfg.alpha:.3g}", "beta": f"{cfg.beta:.3g}", "limit": f"{f.limit:.3g}", "rate": f"{f.rate:.4f}",

@@ -6,7 +6,9 @@ import os
 import sys
 import time
 
-GROUPS = {name: f"tests.bench.{name}" for name in ("browser", "engine", "landscape", "latent", "rules")}
+GROUPS = {
+    name: f"tests.bench.{name}" for name in ("attacks", "browser", "defence", "engine", "landscape", "latent", "rules")
+}
 
 
 def main() -> int:

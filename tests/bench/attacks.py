@@ -1,0 +1,119 @@
+"""Attacks on digits against Foolbox's, each on one thread: equal results, robust accuracy at equal steps, and time."""
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from engine.adversarial_examples.attacks import apgd, bim, cw, ddn, fgsm, fmn, pgd, robust_accuracy, sweep
+from engine.adversarial_examples.classifiers import Learning, Net, examples, trained
+from engine.adversarial_examples.goal import Goal
+from engine.adversarial_examples.threat import length
+from engine.device import generator
+from tests.bench.row import Row, row, said
+
+EPS, ROUNDS, CURVE = 0.12, 3, [0.025 * k for k in range(11)]
+SUBJECTS = (("mlp", "standard"), ("cnn", "standard"), ("mlp", "robust"))
+
+
+class Layers(nn.Module):
+    """Our classifier as a module, since Foolbox wants one: (n, 1, 8, 8) -> (n, 10)."""
+
+    def __init__(self, net: Net, weights: Tensor) -> None:
+        super().__init__()
+        self.net, self.weights = net, weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.net(self.weights, x[:, 0])
+
+
+def timed(act: Callable[[], Tensor]) -> tuple[list[float], Tensor]:
+    """Seconds of some rounds after one to warm up, and the last result."""
+    found, seconds = act(), []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        found = act()
+        seconds.append(time.perf_counter() - start)
+    return seconds, found
+
+
+def measure(n: int = 300) -> Iterator[Row]:
+    """Every comparison, on held-out digits."""
+    try:
+        foolbox = importlib.import_module("foolbox")
+    except ImportError as missing:
+        yield said("attacks", f"no peer: {missing}")
+        return
+    seen = examples("digits")
+    for kind, training in SUBJECTS:
+        model = trained(Learning("digits", kind, training))
+        theirs = foolbox.PyTorchModel(Layers(model.net, model.weights).eval(), bounds=(0, 1))
+        yield from compare(foolbox, theirs, model, f"{kind}, {training}", seen.test[:n], seen.test_labels[:n])
+
+
+def compare(peer, theirs, model: Callable, name: str, x: Tensor, y: Tensor) -> Iterator[Row]:  # type: ignore[no-untyped-def]
+    """One classifier: FGSM, BIM, PGD-40, the curve of 11 budgets, and the shortest changes."""
+    wide = x[:, None]
+    pairs = {
+        "FGSM": (peer.attacks.LinfFastGradientAttack(), lambda: fgsm(model, x, y, eps=EPS, keep_failed=True)),
+        "BIM-10": (peer.attacks.LinfBasicIterativeAttack(), lambda: bim(model, x, y, eps=EPS, keep_failed=True)),
+        "PGD-40": (peer.attacks.LinfPGD(rel_stepsize=2.5 / 40), lambda: pgd(model, x, y, eps=EPS)),
+    }
+    for attack, (other, ours) in pairs.items():
+        seconds, found = timed(ours)
+        taken, rival = timed(lambda other=other: other(theirs, wide, y, epsilons=EPS)[1][:, 0])
+        yield row("attacks", f"{name}: {attack}, this engine", "ms", [1e3 * s for s in seconds], kept(model, found, y))
+        yield row("attacks", f"{name}: {attack}, Foolbox", "ms", [1e3 * s for s in taken], kept(model, rival, y))
+        if attack != "PGD-40":
+            yield row("attacks", f"{name}: {attack}, largest difference", "", [float((found - rival).abs().max())])
+    seconds, found = timed(lambda: apgd(model, x, y, eps=EPS))
+    yield row("attacks", f"{name}: APGD-40, this engine", "ms", [1e3 * s for s in seconds], kept(model, found, y))
+    yield from curves(peer, theirs, model, name, x, y)
+    yield from shortest(peer, theirs, model, name, x[:100], y[:100])
+
+
+def kept(model: Callable, found: Tensor, y: Tensor) -> str:
+    """The robust accuracy that an attack leaves, in words."""
+    return f"right {1 - float(Goal(model, y).reached(found).double().mean()):.4f}"
+
+
+def curves(peer, theirs, model: Callable, name: str, x: Tensor, y: Tensor) -> Iterator[Row]:  # type: ignore[no-untyped-def]
+    """The curve of 11 budgets by PGD-40: mean robust accuracy and time."""
+    seconds, shares = timed(lambda: torch.tensor(robust_accuracy(pgd, model, x, y, CURVE, generator=generator(0))))
+    fast, swept = timed(lambda: torch.tensor(sweep(model, x, y, CURVE, generator=generator(0))))
+    other = peer.attacks.LinfPGD(rel_stepsize=2.5 / 40)
+    taken, hits = timed(lambda: other(theirs, x[:, None], y, epsilons=CURVE)[2])
+    yield row("attacks", f"{name}: 11 budgets, this engine", "s", seconds, f"mean right {float(shares.mean()):.4f}")
+    yield row("attacks", f"{name}: 11 budgets, one sweep", "s", fast, f"mean right {float(swept.mean()):.4f}")
+    left = 1 - float(hits.double().mean())
+    yield row("attacks", f"{name}: 11 budgets, Foolbox", "s", taken, f"mean right {left:.4f}")
+
+
+def shortest(peer, theirs, model: Callable, name: str, x: Tensor, y: Tensor) -> Iterator[Row]:  # type: ignore[no-untyped-def]
+    """Median ℓ2 length of the shortest change, 100 gradients each; Carlini and Wagner's with 9 × 1000."""
+    ours = {
+        "DDN-100, this engine": lambda: ddn(model, x, y, steps=100),
+        "FMN-100, this engine": lambda: fmn(model, x, y, steps=100),
+        "C&W 9 × 100, this engine": lambda: cw(model, x, y),
+    }
+    rivals = {
+        "DDN-100, Foolbox": peer.attacks.DDNAttack(steps=100),
+        "FMN-100, Foolbox": peer.attacks.L2FMNAttack(steps=100),
+        "C&W 9 × 1000, Foolbox": peer.attacks.L2CarliniWagnerAttack(steps=1000),
+    }
+    wide = x[:, None]
+    act = ours | {k: (lambda a=a: a(theirs, wide, y, epsilons=None)[1][:, 0]) for k, a in rivals.items()}
+    for what, run in act.items():
+        start = time.perf_counter()
+        found = run()
+        spent = time.perf_counter() - start
+        hit = Goal(model, y).reached(found)
+        size = torch.where(hit, length(found - x, "l2"), torch.inf)
+        note = f"{spent:.2f} s, found {float(hit.double().mean()):.3f}"
+        yield row("attacks", f"{name}: {what}, median", "", [float(size.median())], note)
+
+
+BENCHES = {"attacks": measure}
