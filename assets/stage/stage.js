@@ -10,11 +10,13 @@ import { Reel, decode } from "./wire.js";
 
 const REST = 250; // ms that a cursor must rest before the page is told
 const READING = 700; // ms between two refreshings of what one reads, while something plays
+const LEAVE = 6000; // ms that a page may take to be left
 const PATIENCE = 4000; // ms before an unanswered request is asked again
 
 class Stage {
   constructor(root) {
     this.root = root;
+    this.born = performance.now();
     this.reels = [];
     this.statics = [];
     this.cursor = 0;
@@ -137,6 +139,12 @@ class Stage {
     return this.reels.every((reel) => reel.done || reel.failure);
   }
 
+  /** Whether the visitor is on the way to another page. What is said then would call the old page back. */
+  get leaving() {
+    const { at, from } = window.livesheetLeft || { at: -Infinity };
+    return performance.now() - at < LEAVE && (this.born < at || location.pathname === from);
+  }
+
   /** Ask for more frames while they are wanted: only then does anything compute. */
   pull(force = false) {
     if (!this.send || this.closed) return;
@@ -145,6 +153,7 @@ class Stage {
     const now = performance.now();
     if (this.asked && now - this.asked < PATIENCE) return;
     this.asked = now;
+    if (this.leaving) return; // asked again in a while, should the visitor stay after all
     this.pulls += 1;
     const have = Object.fromEntries(this.reels.map((reel) => [reel.tape, reel.length]));
     this.send.setTriggerValue("pull", { id: this.spec?.id ?? "", have, turn: this.pulls });
@@ -201,7 +210,7 @@ class Stage {
   report() {
     const news = { frame: Math.round(this.cursor), playing: this.moving, tape: this.reels[0]?.tape };
     const text = JSON.stringify(news);
-    if (text === this.sent || this.closed || this.spec.bare) return;
+    if (text === this.sent || this.closed || this.spec.bare || this.leaving) return;
     this.sent = text;
     this.told = performance.now();
     this.send?.setStateValue("cursor", news);
@@ -464,6 +473,19 @@ function hear() {
   const all = () => [...document.querySelectorAll(".stage")].map((root) => root.stage);
   window.livesheetKeys = keys(() => all().find((stage) => stage?.spec && !stage.spec.bare && !stage.closed));
   document.addEventListener("keydown", window.livesheetKeys, true);
+  ["pointerdown", "click"].forEach((kind) => {
+    document.removeEventListener(kind, window.livesheetLeave, true);
+    document.addEventListener(kind, leave, true);
+  });
+  window.removeEventListener("popstate", window.livesheetLeave);
+  window.addEventListener("popstate", leave);
+  window.livesheetLeave = leave;
+}
+
+/** Note that a link to another page was pressed, or the browser's own Back. */
+function leave(e) {
+  const link = e.type === "popstate" || e.target.closest?.("[data-testid^=stPageLink], [data-testid^=stTopNav]");
+  if (link && !e.ctrlKey && !e.metaKey) window.livesheetLeft = { at: performance.now(), from: location.pathname };
 }
 
 export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
