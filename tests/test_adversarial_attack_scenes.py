@@ -1,6 +1,5 @@
 """What the scenes of the attacks say is measured on the very run that the scene shows."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +10,11 @@ from engine.claim import Claim
 from engine.data.drawing import encode_picture
 from engine.figures.adversarial_attack import SCENES, VIEWS, pictured, uploaded
 from engine.knob import knobs, tidy
-from engine.reel import Reel
+from tests.topics import filming
 
 BY_NAME = {view.name: view for view in VIEWS}
+frames = filming(SCENES, VIEWS)
 CLAIMS = [one for part in (attack_claims, search_claims) for one in vars(part).values() if isinstance(one, Claim)]
-
-
-@cache
-def frames(name, **changes):
-    """Every frame of a scene, with some knobs turned."""
-    scene = next(scene for scene in SCENES if scene.name == name)
-    view = BY_NAME[scene.view]
-    reel = Reel(view, tidy(view.config, dict(scene.settings) | changes))
-    while not reel.done:
-        reel.wind(1)
-    return reel.frames
 
 
 def end(name, **changes):

@@ -1,6 +1,5 @@
 """The titles of the defence scenes are claims: each is measured on the very run that the scene shows."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,11 @@ from engine.figures.adversarial_defence import SCENES, VIEWS
 from engine.figures.panel import Panel
 from engine.figures.still import to_plotly
 from engine.knob import knobs, tidy
-from engine.reel import Reel
+from tests.topics import filming
 
+frames = filming(SCENES, VIEWS)
 CLAIMS = [one for one in vars(defence_claims).values() if isinstance(one, Claim)]
 BY_NAME = {view.name: view for view in VIEWS}
-
-
-@cache
-def frames(name, **changes):
-    """Every frame of a scene, with some knobs turned."""
-    scene = next(scene for scene in SCENES if scene.name == name)
-    view = BY_NAME[scene.view]
-    reel = Reel(view, tidy(view.config, dict(scene.settings) | changes))
-    while not reel.done:
-        reel.wind(1)
-    return reel.frames
 
 
 def end(name, **changes):

@@ -1,30 +1,17 @@
 """The titles of the anatomy's scenes are claims: each is measured on the very run that the scene shows."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 import torch
 
 from engine.claim import Claim
 from engine.figures.latent_anatomy import SCENES, VIEWS
-from engine.knob import knobs, tidy
+from engine.knob import knobs
 from engine.latent_spaces import between, bound_claims, collapse, factors
-from engine.reel import Reel
+from tests.topics import filming
 
-BY_NAME = {view.name: view for view in VIEWS}
+frames = filming(SCENES, VIEWS)
 CLAIMS = [one for one in vars(bound_claims).values() if isinstance(one, Claim)]
-
-
-@cache
-def frames(name, **changes):
-    """Every frame of a scene, with some knobs turned."""
-    scene = next(scene for scene in SCENES if scene.name == name)
-    view = BY_NAME[scene.view]
-    reel = Reel(view, tidy(view.config, dict(scene.settings) | changes))
-    while not reel.done:
-        reel.wind(1)
-    return reel.frames
 
 
 def end(name, **changes):

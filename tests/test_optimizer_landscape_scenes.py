@@ -1,29 +1,16 @@
 """The titles of the landscape scenes are claims: each is measured on the very run that the scene shows."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
 from engine.claim import Claim
 from engine.figures.optimizer_landscape import SCENES, VIEWS
-from engine.knob import knobs, tidy
+from engine.knob import knobs
 from engine.optimizer_paths import landscape_claims
-from engine.reel import Reel
+from tests.topics import filming
 
-BY_NAME = {view.name: view for view in VIEWS}
+frames = filming(SCENES, VIEWS)
 CLAIMS = [one for one in vars(landscape_claims).values() if isinstance(one, Claim)]
-
-
-@cache
-def frames(name, **changes):
-    """Every frame of a scene, with some knobs turned."""
-    scene = next(scene for scene in SCENES if scene.name == name)
-    view = BY_NAME[scene.view]
-    reel = Reel(view, tidy(view.config, dict(scene.settings) | changes))
-    while not reel.done:
-        reel.wind(1)
-    return reel.frames
 
 
 def end(name, **changes):

@@ -1,9 +1,14 @@
 """What every topic declares, for tests that are to hold for all of them."""
 
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from engine.figures.view import Scene, View
+from engine.knob import tidy
+from engine.reel import Reel
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,3 +33,19 @@ def view_of(topic: str, name: str) -> View:
 def named(value: object) -> str:
     """A readable name for a parametrised test."""
     return getattr(value, "name", value if isinstance(value, str) else "")
+
+
+def filming(scenes: Sequence[Scene], views: Sequence[View]) -> Callable[..., Any]:
+    """A function of a scene's name and of knobs to turn that gives every frame of its run, each run wound once."""
+    by_name = {view.name: view for view in views}
+
+    @cache
+    def frames(name: str, **changes: Any) -> Any:
+        scene = next(scene for scene in scenes if scene.name == name)
+        view = by_name[scene.view]
+        reel = Reel(view, tidy(view.config, dict(scene.settings) | changes))
+        while not reel.done:
+            reel.wind(1)
+        return reel.frames
+
+    return frames
