@@ -268,8 +268,7 @@ def observe(cfg: Config, p: Mixture, chains: Chains, now: Level, facts: dict, tr
 
 def taught(p: Mixture, rng: torch.Generator) -> Iterator[tuple[Denoiser, float]]:
     """A network in training for all levels that chains with a learned score follow, and how much of it is done."""
-    stages = train(p, rng, TRAINING, FINEST * float(p.std.min()), widest(p), chunk=15)
-    for stage, denoiser in enumerate(stages):
+    for stage, denoiser in enumerate(train(p, rng, TRAINING, FINEST * float(p.std.min()), widest(p), chunk=15)):
         yield denoiser, 15 * stage / TRAINING
 
 
