@@ -10,7 +10,7 @@ Panels = tuple[Panel, ...]
 
 def budget(cfg: instance.Config) -> Axis:
     """The axis of the budget, in the unit of the attack's norm."""
-    return Axis(f"budget ε ({arsenal.UNITS[cfg.norm]})", 0, cfg.reach)
+    return Axis(f"budget ε, {arsenal.UNITS[cfg.norm]}", 0, cfg.reach)
 
 
 def bars(chances: np.ndarray, aside: float) -> np.ndarray:
@@ -40,7 +40,7 @@ def of_attack(cfg: instance.Config) -> Panels:
         Panel("Picture, change, both together", (images("", "data", lambda f: f.shown, columns=3, captions=captions),),
               axes=False, name="pictures", draw="picture", weight=1.65,
               alt="The picture, the change scaled up around grey, and the attacked picture"),
-        Panel("Around the picture", slice_layers, Axis(f"along the gradient ({unit})", -wide, wide),
+        Panel("Around the picture", slice_layers, Axis(f"along the gradient, {unit}", -wide, wide),
               Axis("a random way", -wide, wide), equal=True, name="regions", weight=1.55,
               alt="A slice through the decision regions, with the way of the attack"),
         Panel("Class probabilities", classes, Axis("class", -0.5, 9.5), Axis("probability", 0, 1), name="classes",
@@ -100,7 +100,7 @@ def of_population(cfg: population.Config) -> Panels:
     )
     now = marks("now", "ink", lambda f: [(f.eps, 0.0)], line="x")
     return (
-        Panel("Who keeps the label?", (*curves, now), Axis(f"budget ε ({unit})", 0, cfg.reach),
+        Panel("Who keeps the label?", (*curves, now), Axis(f"budget ε, {unit}", 0, cfg.reach),
               Axis("share right", 0, 1), name="kept", weight=1.4,
               alt="Curves of accuracy under several attacks against the budget"),
         Panel("Pictures, and under PGD", (images("", "data", lambda f: f.sheet, columns=5),), axes=False,

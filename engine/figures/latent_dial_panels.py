@@ -139,7 +139,7 @@ def of_pca(cfg: spectrum.Config) -> Panels:
     )
     lost = (
         curve("error, training pictures", "model", lambda f: (f.n_components, f.error), width=3),
-        curve("sum of the eigenvalues left out", "truth", lambda f: (f.n_components, f.discarded), dash="dash"),
+        curve("eigenvalues left out", "truth", lambda f: (f.n_components, f.discarded), dash="dash"),
         curve("error, held-out", "second", lambda f: (f.n_components, f.held_out), dash="dot"),
     )
     return (
