@@ -1,4 +1,4 @@
-"""The small networks, as pure functions of one flat weight vector."""
+"""The small networks, as pure functions of flat weight vectors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +62,58 @@ class ResidualMLP:
         for i, shift in enumerate(shifts):
             h = h + silu(torch.addmm(rest[2 * i + 1], h, rest[2 * i]) + shift)
         return torch.addmm(offset, h, last)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Perceptrons with ReLU units, each with its weights in one row, so that k of them cost little more than one."""
+
+    sizes: tuple[int, ...]  # inputs, hidden widths, classes
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shape of every matrix and its bias, in the order of the flat vector."""
+        return [shape for i, o in zip(self.sizes, self.sizes[1:], strict=False) for shape in ((i, o), (1, o))]
+
+    @property
+    def size(self) -> int:
+        """Length of the flat weight vector."""
+        return sum(map(prod, self.shapes))
+
+    def init(self, k: int, rng: torch.Generator) -> Tensor:
+        """k fresh weight vectors (k, size) on DEVICE: variance 2 / fan-in, biases 0."""
+        parts = []
+        for fan_in, out in self.shapes[::2]:
+            parts += [torch.randn(k, fan_in * out, generator=rng) * sqrt(2 / fan_in), torch.zeros(k, out)]
+        return torch.cat(parts, 1).to(DEVICE)
+
+    def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
+        """Logits: weights (k, size), x (k or 1, n, inputs) -> (k, n, classes)"""
+        return self.activations(weights, x)[-1]
+
+    def parts(self, weights: Tensor) -> list[Tensor]:
+        """Matrices (k, i, o) and biases (k, 1, o) in turn, as views of weights (k, size)."""
+        pieces = weights.split([prod(shape) for shape in self.shapes], 1)
+        return [piece.view(len(weights), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def activations(self, weights: Tensor, x: Tensor) -> list[Tensor]:
+        """What each layer gives, the logits last: weights (k, size), x (k or 1, n, inputs) -> (k, n, width) each."""
+        h, parts, seen = x.expand(len(weights), -1, -1), self.parts(weights), []
+        for i in range(0, len(parts), 2):
+            h = torch.baddbmm(parts[i + 1], h, parts[i])
+            h = h.relu() if i + 2 < len(parts) else h
+            seen.append(h)
+        return seen
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Of each example: logits (k, n, c), labels (k or 1, n) -> (k, n)"""
+    return logits.logsumexp(-1) - picked(logits, y)
+
+
+def picked(logits: Tensor, y: Tensor) -> Tensor:
+    """The logit of the label: (k, n, c), (k or 1, n) -> (k, n)"""
+    return logits.gather(-1, y.expand(logits.shape[:2])[..., None])[..., 0]
 
 
 def fourier(x: Tensor, frequencies: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from engine.adversarial_examples import (
 )
 from engine.data.drawing import encode_picture
 from engine.device import generator
+from engine.nets import Networks, cross_entropy
 
 
 @pytest.mark.parametrize("name", planar.SETS)
@@ -103,7 +104,7 @@ def test_a_run_repeats_and_another_seed_differs():
     assert a.error == b.error != c.error and np.array_equal(a.ball, b.ball)
 
 
-NET = training.Networks((5, 7, 6, 3))
+NET = Networks((5, 7, 6, 3))
 
 
 def layered(net, weights):
@@ -131,7 +132,7 @@ def test_losses_are_those_of_torch():
     z, other = torch.randn(2, 9, 3, generator=rng), torch.randn(2, 9, 3, generator=rng)
     y = torch.randint(3, (1, 9), generator=rng)
     expected = torch.nn.functional.cross_entropy(z.transpose(1, 2), y.expand(2, -1), reduction="none")
-    torch.testing.assert_close(training.cross_entropy(z, y), expected)
+    torch.testing.assert_close(cross_entropy(z, y), expected)
     kl = torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=t) for t in (other, z)))
     torch.testing.assert_close(training.divergence(z, other), kl)
     assert torch.equal(training.margin(z, y) > 0, z.argmax(-1) != y)
@@ -144,7 +145,7 @@ def test_without_a_radius_every_method_is_plain_training(method):
     y = torch.randint(3, (1, 8), generator=rng)
     on = training.Problem(NET, x, y, training.Adversary(torch.zeros(2, 1, 1)), 0.4, rng)
     found = training.OBJECTIVES[method](on, weights)
-    torch.testing.assert_close(found, training.cross_entropy(NET(weights, x), y), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, cross_entropy(NET(weights, x), y), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", training.METHODS)
@@ -154,7 +155,7 @@ def test_with_a_radius_the_loss_is_higher_and_the_model_unchanged(method):
     y, before = torch.randint(3, (1, 40), generator=rng), weights.clone()
     on = training.Problem(NET, x, y, training.Adversary(torch.full((2, 1, 1), 0.2)), 0.5, rng)
     found = training.OBJECTIVES[method](on, weights).mean()
-    assert found > training.cross_entropy(NET(weights, x), y).mean() and torch.equal(weights, before)
+    assert found > cross_entropy(NET(weights, x), y).mean() and torch.equal(weights, before)
 
 
 def test_the_adversary_keeps_to_its_ball_and_box():
@@ -168,13 +169,13 @@ def test_the_adversary_keeps_to_its_ball_and_box():
 
 
 def test_the_one_step_of_a_linear_network_reaches_the_best_corner():
-    net, rng = training.Networks((4, 2)), generator(5)
+    net, rng = Networks((4, 2)), generator(5)
     weights, x, y = net.init(1, rng), torch.randn(1, 20, 4, generator=rng), torch.randint(2, (1, 20), generator=rng)
     adversary = training.Adversary(torch.full((1, 1, 1), 0.3), 1, 1.0, -9.0, 9.0)
-    seen = adversary(lambda z: net(weights, z), x, lambda z: training.cross_entropy(z, y), x)
+    seen = adversary(lambda z: net(weights, z), x, lambda z: cross_entropy(z, y), x)
     corners = 0.3 * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 4)
-    brute = torch.stack([training.cross_entropy(net(weights, x + corner), y) for corner in corners]).amax(0)
-    torch.testing.assert_close(training.cross_entropy(net(weights, seen), y), brute)
+    brute = torch.stack([cross_entropy(net(weights, x + corner), y) for corner in corners]).amax(0)
+    torch.testing.assert_close(cross_entropy(net(weights, seen), y), brute)
 
 
 def test_robust_accuracy_falls_with_the_radius_and_starts_at_the_clean_one():
@@ -195,7 +196,7 @@ def test_input_gradients_are_finite_differences():
     slope = training.input_gradient(NET, weights, x, y)
     for i in range(5):
         move = h * torch.eye(5, dtype=torch.float64)[i]
-        up, down = (training.cross_entropy(NET(weights, x + s * move), y) for s in (1, -1))
+        up, down = (cross_entropy(NET(weights, x + s * move), y) for s in (1, -1))
         torch.testing.assert_close(slope[..., i], (up - down) / (2 * h), atol=1e-7, rtol=1e-6)
 
 

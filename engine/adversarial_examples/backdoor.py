@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.adversarial_examples.training import Networks, accuracy, cross_entropy
+from engine.adversarial_examples.training import accuracy
 from engine.data import digits
 from engine.data.drawing import SIDE, check_picture, decode_picture
 from engine.device import DEVICE, generator
 from engine.knob import knob
-from engine.nets import Descent
+from engine.nets import Descent, Networks, cross_entropy
 
 SHARES = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the training pictures that carry the sign
 SEEDS, CHUNK, BATCH, SHOWN = 3, 6, 64, 10  # networks for each share; steps a frame; pictures a step and drawn

@@ -14,7 +14,6 @@ from engine.adversarial_examples.training import (
     METHODS,
     OBJECTIVES,
     Adversary,
-    Networks,
     Problem,
     accuracy,
     input_gradient,
@@ -23,7 +22,7 @@ from engine.adversarial_examples.training import (
 from engine.data import digits
 from engine.device import DEVICE, generator
 from engine.knob import knob
-from engine.nets import Descent
+from engine.nets import Descent, Networks
 
 SEEDS, BATCH, SIDE, REACH = 3, 64, 49, 2.4  # networks of each kind; examples a step; the map's cells and half width
 TRAIN, TEST, NOISE, ROOM = 300, 300, 0.12, 24  # points to train on and held out; their noise; balls that are drawn

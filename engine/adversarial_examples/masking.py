@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from engine.adversarial_examples.defend import load
-from engine.adversarial_examples.training import Adversary, Networks, accuracy, cross_entropy, margin
+from engine.adversarial_examples.training import Adversary, accuracy, margin
 from engine.device import DEVICE, generator
 from engine.knob import knob
-from engine.nets import Descent
+from engine.nets import Descent, Networks, cross_entropy
 
 FRAMES, SHOWN, TESTED = 41, 8, 200  # frames of a run; digits drawn and attacked
 LOSSES = {"single": "cross-entropy", "double": "cross-entropy in double precision", "margin": "margin"}

@@ -1,16 +1,13 @@
 """Training against an adversary, many small networks at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from math import prod, sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from engine.device import DEVICE
+from engine.nets import Networks, cross_entropy, picked
 
 METHODS = {
     "pgd": "on PGD examples (Madry)",
@@ -19,50 +16,6 @@ METHODS = {
     "mixed": "on clean and PGD examples",
 }
 INNER, TINY_START = 7, 0.001  # inner steps of PGD training; how far TRADES starts from x
-
-
-@dataclass(frozen=True)
-class Networks:
-    """Perceptrons with ReLU units, each with its weights in one row, so that k of them cost little more than one."""
-
-    sizes: tuple[int, ...]  # inputs, hidden widths, classes
-
-    @cached_property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Shape of every matrix and its bias, in the order of the flat vector."""
-        return [shape for i, o in zip(self.sizes, self.sizes[1:], strict=False) for shape in ((i, o), (1, o))]
-
-    @property
-    def size(self) -> int:
-        """Length of the flat weight vector."""
-        return sum(map(prod, self.shapes))
-
-    def init(self, k: int, rng: torch.Generator) -> Tensor:
-        """k fresh weight vectors (k, size) on DEVICE: variance 2 / fan-in, biases 0."""
-        parts = []
-        for fan_in, out in self.shapes[::2]:
-            parts += [torch.randn(k, fan_in * out, generator=rng) * sqrt(2 / fan_in), torch.zeros(k, out)]
-        return torch.cat(parts, 1).to(DEVICE)
-
-    def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
-        """Logits: weights (k, size), x (k or 1, n, inputs) -> (k, n, classes)"""
-        k, h = len(weights), x.expand(len(weights), -1, -1)
-        pieces = weights.split([prod(shape) for shape in self.shapes], 1)
-        parts = [piece.view(k, *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
-        for i in range(0, len(parts), 2):
-            h = torch.baddbmm(parts[i + 1], h, parts[i])
-            h = h.relu() if i + 2 < len(parts) else h
-        return h
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Of each example: logits (k, n, c), labels (k or 1, n) -> (k, n)"""
-    return logits.logsumexp(-1) - picked(logits, y)
-
-
-def picked(logits: Tensor, y: Tensor) -> Tensor:
-    """The logit of the label: (k, n, c), (k or 1, n) -> (k, n)"""
-    return logits.gather(-1, y.expand(logits.shape[:2])[..., None])[..., 0]
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import nets
 from engine.adversarial_examples import (
     backdoor,
     classifiers,
@@ -100,7 +101,7 @@ MASKING = View(
     ),
     equation=lambda f, cfg: {"factor": f"{f.factor:.3g}", "single": f"{100 * f.single:.0f}",
                              "margin": f"{100 * f.margin:.0f}", "silent": f"{100 * f.silent:.0f}"},
-    code=(masking.Attack, training.margin, training.cross_entropy),
+    code=(masking.Attack, training.margin, nets.cross_entropy),
 )  # fmt: skip
 POISON = View(
     "poison", "What do a few wrong labels do?", poison.Config, poison.run, panels.of_poison, fps=8,

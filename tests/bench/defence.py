@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.adversarial_examples import defend
-from engine.adversarial_examples.training import Adversary, Networks, Problem, accuracy, madry, robust
+from engine.adversarial_examples.training import Adversary, Problem, accuracy, madry, robust
 from engine.device import DEVICE, generator
-from engine.nets import Descent
+from engine.nets import Descent, Networks
 from tests.bench.row import Row, row, said
 
 EPS, BATCH, EPOCHS, SEEDS = 0.15, 64, 14, 3
