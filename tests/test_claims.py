@@ -10,7 +10,13 @@ from engine import claim as machinery
 from engine.claim import Claim, Evidence, Result, claim, claims, main, pages, run, statements
 
 EVERY = [(page, one) for page in pages() for one in claims(page)]
-WHOLE = ["adversarial_examples", "diffusion_denoising", "latent_spaces", "optimizer_paths"]  # every statement checked
+WHOLE = [
+    "adversarial_examples",
+    "diffusion_denoising",
+    "forgetting_curves",
+    "latent_spaces",
+    "optimizer_paths",
+]  # every statement checked
 
 
 @cache

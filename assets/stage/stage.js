@@ -11,6 +11,7 @@ import { Reel, decode } from "./wire.js";
 const REST = 250; // ms that a cursor must rest before the page is told
 const READING = 700; // ms between two refreshings of what one reads, while something plays
 const LEAVE = 6000; // ms that a page may take to be left
+const ARRIVED = 2500; // ms after which a new page that is still empty is looked at again, and then asked for anew
 const PATIENCE = 4000; // ms before an unanswered request is asked again
 
 class Stage {
@@ -485,7 +486,18 @@ function hear() {
 /** Note that a link to another page was pressed, or the browser's own Back. */
 function leave(e) {
   const link = e.type === "popstate" || e.target.closest?.("[data-testid^=stPageLink], [data-testid^=stTopNav]");
-  if (link && !e.ctrlKey && !e.metaKey) window.livesheetLeft = { at: performance.now(), from: location.pathname };
+  if (!link || e.ctrlKey || e.metaKey) return;
+  window.livesheetLeft = { at: performance.now(), from: location.pathname };
+  clearTimeout(window.livesheetArrival);
+  window.livesheetArrival = setTimeout(arrive, ARRIVED, 1);
+}
+
+/** A request of the old page that came too late can leave the new one empty: ask for it anew. The address says it all. */
+function arrive(again) {
+  const page = document.querySelector("[data-testid=stMain]") ?? document.body;
+  if (page.innerText.trim() || page.querySelector(".stage")) return;
+  if (again) window.livesheetArrival = setTimeout(arrive, ARRIVED, 0);
+  else location.reload();
 }
 
 export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {

@@ -7,7 +7,19 @@ import sys
 import time
 
 GROUPS = {
-    name: f"tests.bench.{name}" for name in ("attacks", "browser", "defence", "engine", "landscape", "latent", "rules")
+    name: f"tests.bench.{name}"
+    for name in (
+        "attacks",
+        "browser",
+        "defence",
+        "engine",
+        "fisher",
+        "forgetting",
+        "landscape",
+        "latent",
+        "maml",
+        "rules",
+    )
 }
 
 

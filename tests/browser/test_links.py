@@ -34,6 +34,17 @@ def test_a_scene_on_a_fresh_server_and_home(context):
 FINGER = 100  # ms that a finger rests on a link
 
 
+def test_a_page_that_stays_empty_is_asked_for_anew(visit):
+    tab = visit().open(TOPIC, **LINK).settled()
+    tab.page.evaluate("""() => {
+        window.dispatchEvent(new PopStateEvent("popstate"));
+        document.getElementById("root").remove();
+    }""")
+    tab.page.wait_for_timeout(1000)
+    assert not tab.page.locator(".stage").count()
+    tab.until("+root.dataset.painted > 0 && root.dataset.frame === '17'", seconds=30)
+
+
 def test_from_the_map_to_a_topic_and_back(visit):
     rest = "[...document.querySelectorAll('.stage')].every((one) => one.stage?.done && !one.stage.asked)"
     tab = visit().goto().until(rest, seconds=90, root=".stage").idle()

@@ -1,0 +1,158 @@
+"""What is forgotten, and what helps: views and scenes."""
+
+from collections.abc import Mapping
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from engine.data.points import encode
+from engine.figures import forgetting_runs_panels as panels
+from engine.figures.view import Readout, Scene, View
+from engine.forgetting_curves import (
+    backprop,
+    boundary,
+    contest,
+    curves,
+    frontier,
+    memory,
+    methods,
+    metrics,
+    rehearsal,
+    training,
+)
+
+
+def percent(value: float) -> str:
+    """A share in percent; a dash where there is none."""
+    return f"{100 * value:.0f}" if value == value else "–"
+
+
+def cell(table: np.ndarray, *at: int) -> float:
+    """One number of a table; NaN where it has none."""
+    try:
+        return float(table[at])
+    except IndexError:
+        return nan
+
+
+def drawn(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that drawn points make. Raises ValueError for fewer than two."""
+    places = np.asarray(event["points"], float).reshape(-1, 2)
+    if len(places) < 2:
+        raise ValueError("That was no task: draw two strokes, one for either class, then press “Use it”.")
+    return {"sketch": encode(places)}
+
+
+CURVES = View(
+    "curves", "What does it forget, and when?", curves.Config, curves.run, panels.of_curves, fps=15, follow=True,
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("average accuracy", lambda f: f.accuracy, "estimate", error=lambda f: f.spread, percent=True,
+                help="On all tasks learned, after the last of them: mean of four networks ± their standard deviation"),
+        Readout("backward transfer", lambda f: f.backward, percent=True,
+                help="Last less first accuracy on each task (Lopez-Paz & Ranzato 2017)"),
+        Readout("forward transfer", lambda f: f.forward, percent=True,
+                help="Accuracy just before a task, less that of the untrained network (Lopez-Paz & Ranzato 2017)"),
+        Readout("forgetting", lambda f: f.forgetting, percent=True,
+                help="Best accuracy before the last task, less the last (Chaudhry et al. 2018)"),
+        Readout("naive", lambda f: f.naive, percent=True, help="Forgetting without any method"),
+        Readout("joint", lambda f: f.bound, percent=True, help="Average accuracy of joint training"),
+        Readout("diverged", lambda f: f.diverged, help="Networks of four whose weights are no numbers any more"),
+    ),
+    equation=lambda f, cfg: {"average": percent(f.accuracy), "backward": percent(f.backward),
+                             "forgetting": percent(f.forgetting)},
+    code=(training.Training.learn, backprop.backward, metrics.backward_transfer, metrics.forgetting),
+)  # fmt: skip
+METHODS = View(
+    "methods", "Which method forgets least?", contest.Config, contest.run, panels.of_methods, fps=15, follow=True,
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("naive", lambda f: f.naive, percent=True, help="Average accuracy over the tasks met so far"),
+        Readout("the best", lambda f: f.best, percent=True, help="Of all but joint training"),
+        Readout("joint", lambda f: f.bound, percent=True),
+    ),
+    equation=lambda f, cfg: {"best": percent(f.best), "naive": percent(f.naive), "bound": percent(f.bound)},
+    code=(methods.Replay, methods.EWC, methods.LwF, methods.AGEM),
+)  # fmt: skip
+FRONTIER = View(
+    "frontier", "Can it learn without forgetting?", frontier.Config, frontier.run, panels.of_frontier, fps=15,
+    follow=True, events={"pick": lambda event: {"index": int(event["index"])}},
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("opened", lambda f: f.value),
+        Readout("kept", lambda f: cell(f.spot, 0, 1) / 100, percent=True, help="Accuracy now on the tasks before"),
+        Readout("learned", lambda f: cell(f.spot, 0, 0) / 100, percent=True, help="On each task just after it"),
+        Readout("best on the whole", lambda f: f.best, help="The value with the highest mean over all tasks"),
+        Readout("diverged", lambda f: f.diverged, help="Values of eight at which a network left the numbers"),
+    ),
+    equation=lambda f, cfg: {"value": f"{f.value:g}", "kept": percent(cell(f.spot, 0, 1) / 100),
+                             "learned": percent(cell(f.spot, 0, 0) / 100)},
+    code=(methods.EWC, frontier.balance),
+)  # fmt: skip
+REHEARSAL = View(
+    "rehearsal", "What should one keep of the old?", rehearsal.Config, rehearsal.run, panels.of_rehearsal, fps=15,
+    follow=True, mend=rehearsal.toggled, events={"pick": lambda event: {"clicked": f"{int(event['index']):02d}"}},
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("a sample", lambda f: cell(f.average, 0, 0) / 100, percent=True,
+                help="Average accuracy over the tasks met so far, as for the next four"),
+        Readout("the typical", lambda f: cell(f.average, 1, 0) / 100, percent=True),
+        Readout("a generator", lambda f: cell(f.average, 2, 0) / 100, percent=True),
+        Readout("yours", lambda f: cell(f.average, 3, 0) / 100, percent=True),
+        Readout("nothing", lambda f: cell(f.average, 4, 0) / 100, percent=True),
+        Readout("you chose", lambda f: f.yours, help="Pictures"),
+        Readout("in memory", lambda f: f.stored, help="Of the memory shown; of a generator, fresh ones"),
+    ),
+    equation=lambda f, cfg: {"stored": str(f.stored), "sample": percent(cell(f.average, 0, 0) / 100),
+                             "none": percent(cell(f.average, 4, 0) / 100)},
+    code=(memory.Reservoir, memory.herd, memory.Gaussians, methods.Replay),
+)  # fmt: skip
+BOUNDARY = View(
+    "boundary", "What happens to the boundary?", boundary.Config, boundary.run, panels.of_boundary, fps=12,
+    follow=True, events={"drawn": drawn},
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("with the method", lambda f: cell(f.average, 0, 0) / 100, percent=True,
+                help="Average accuracy over the tasks met so far, mean of four networks"),
+        Readout("naive", lambda f: cell(f.average, 1, 0) / 100, percent=True),
+        Readout("on A, with", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
+        Readout("naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
+    ),
+    equation=lambda f, cfg: {"with": percent(cell(f.average, 0, 0) / 100),
+                             "without": percent(cell(f.average, 1, 0) / 100)},
+    code=(training.Training.learn, boundary.map_of),
+)  # fmt: skip
+VIEWS = (CURVES, METHODS, FRONTIER, REHEARSAL, BOUNDARY)
+BY_HAND = "".join(f"{14 * row + column:02d}" for row in range(5) for column in range(8))  # eight pictures a task
+SCENES = (
+    Scene("erased", "Two new numerals erase the two before", "curves", {"method": "naive"},
+          "Each curve rises while its task is trained and drops to nothing within a few steps of the next one."),
+    Scene("gap", "Even with rehearsal, a switch tears a gap", "curves", {"step_size": 0.2},
+          "Look right after a switch: the old curves drop and recover within the same task. Measured only at the "
+          "end of a task, this stability gap is not seen (De Lange et al. 2023)."),
+    Scene("told", "Told which two, it hardly forgets", "curves", {"kind": "split_task", "method": "naive"},
+          "The same digits and no method at all: only the answer is confined to the two names of the task."),
+    Scene("hundred", "A hundred old digits beat every penalty", "methods", {},
+          "Here EWC, SI and LwF lose the old names; a small memory, real or made up, keeps them."),
+    Scene("projection", "Projection keeps most without old examples", "methods", {"kind": "permuted"},
+          "Among the methods of the lower chart GPM ends highest, close to joint training."),
+    Scene("even", "At equal memory, rehearsal beats EWC", "methods", {"kind": "permuted", "fair": "memory"},
+          "For every weight EWC keeps two numbers. As many numbers are a few hundred digits."),
+    Scene("tradeoff", "λ trades learning for remembering", "frontier", {},
+          "From right to left λ grows: less is learned. First more is kept, in the end there is little to keep."),
+    Scene("diverges", "The same penalty, as a gradient, diverges", "frontier", {"sweep": "ewc_plain"},
+          "Where the penalty's step overshoots, the weights leave the numbers. The proximal step has no such limit."),
+    Scene("buffer", "A larger buffer costs the new task little", "frontier", {"sweep": "replay", "index": 6},
+          "Unlike a penalty, more memory moves the runs up and hardly to the left."),
+    Scene("thirty", "Thirty old digits keep most of it", "rehearsal", {},
+          "About four of every old class, and the network still knows nine numerals in ten."),
+    Scene("typical", "With ten digits, the typical ones are better", "rehearsal", {"memory": 10, "show": "herding"},
+          "A sample of ten may miss a class altogether; herding keeps the most typical of each."),
+    Scene("hand", "Forty digits picked by hand keep most of it", "rehearsal", {"chosen": BY_HAND, "show": "painted"},
+          "Click others in their place: which ones matter?"),
+    Scene("wiped", "C wipes out what A and B had drawn", "boundary", {},
+          "Scrub back and forth. Without a method the boundary follows the newest task and nothing else."),
+    Scene("room", "Projection bends only what is free", "boundary", {"method": "gpm"},
+          "No old point is stored; the changes keep out of the directions that the old tasks use."),
+)  # fmt: skip

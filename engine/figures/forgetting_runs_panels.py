@@ -1,0 +1,220 @@
+"""What is forgotten, drawn: curves of every task, the matrix of accuracies, frontiers, memories and boundaries."""
+
+from math import nan
+
+import numpy as np
+
+from engine.figures.panel import Axis, Layer, Panel, cloud, contours, curve, field, images, marks, path
+from engine.forgetting_curves import boundary, contest, curves, frontier, rehearsal
+
+Panels = tuple[Panel, ...]
+PERCENT = Axis("%", 0, 102)
+TASKS = ("data", "model", "truth", "adversary", "second", "muted")  # the roles of task 1, 2, …
+
+
+def time(count: int) -> Axis:
+    """Tasks learned, from 0 to all of them."""
+    return Axis("tasks learned", 0, count)
+
+
+def switches(count: int) -> Layer:
+    """A line at every change of the task."""
+    ends = np.array([[[i, 0], [i, 102]] for i in range(1, count)], np.float32).reshape(-1, 2, 2)
+    return path("", "muted", ends, width=1, dash="dot", opacity=0.6)
+
+
+def row(table: np.ndarray, *at: int) -> tuple[float, ...]:
+    """Mean, least and most from a table; NaN where it has none."""
+    try:
+        return tuple(float(v) for v in table[at])
+    except IndexError:
+        return (nan, nan, nan)
+
+
+def square(matrix: np.ndarray, count: int) -> np.ndarray:
+    """A matrix, or one of NaN where it is of another shape."""
+    return matrix if matrix.shape == (count, count) else np.full((count, count), nan, np.float32)
+
+
+def of_curves(cfg: curves.Config) -> Panels:
+    """The forgetting curves of one method, the average against naive and joint, and the matrix R."""
+    count, name = cfg.count, curves.NAMES[cfg.method].split(":")[0]
+    each: tuple[Layer, ...] = (switches(count),)
+    for i in range(count):
+        each += (curve(f"task {i + 1}", TASKS[i], lambda f, i=i: (f.time, *row(f.tasks, 0, i)), dash="solid"),)
+    if cfg.method != "naive":
+        each += tuple(curve("", TASKS[i], lambda f, i=i: (f.time, row(f.tasks, 1, i)[0]), dash="dot", width=1.2)
+                      for i in range(count))  # fmt: skip
+    over = (
+        switches(count),
+        curve("joint", "truth", lambda f: (f.time, *row(f.average, 2))),
+        curve(name, "model", lambda f: (f.time, *row(f.average, 0))),
+        curve("naive", "muted", lambda f: (f.time, *row(f.average, 1))),
+    )
+    cells = (field("accuracy", "model", lambda f: square(f.matrix, count), low=0.0, high=100.0, crisp=True),)
+    after, on = Axis("after task", 0.5, count + 0.5), Axis("accuracy on task", 0.5, count + 0.5)
+    naive = "" if cfg.method == "naive" else "; dotted: naive"
+    return (
+        Panel(f"Accuracy on each task: {name}{naive}", each, time(count), PERCENT, name="tasks", weight=1.5,
+              alt="Accuracy on every task over the whole training, with bands over four networks"),
+        Panel("Mean over the tasks met so far", over, time(count), PERCENT, name="average", stack="right",
+              alt="Average accuracy of the chosen method, of naive and of joint training"),
+        Panel("The matrix R", cells, on, after, name="matrix", stack="right", hall=False,
+              alt="Accuracy on every task after every task, row by row"),
+    )  # fmt: skip
+
+
+STYLES = (
+    ("data", "solid"),
+    ("model", "dash"),
+    ("adversary", "dot"),
+    ("second", "solid"),
+    ("truth", "dash"),
+    ("third", "dot"),
+)
+FAMILY = {"joint": "truth", "naive": "muted"} | dict.fromkeys(contest.REHEARSING, "data")
+FAMILY |= dict.fromkeys(contest.OTHERS, "model")
+
+
+def of_methods(cfg: contest.Config) -> Panels:
+    """The average accuracy of all methods, those that rehearse above the others, and where each one ends."""
+    return (
+        averages(cfg, contest.REHEARSING, "With old examples, real or made up", "rehearsing"),
+        averages(cfg, contest.OTHERS, "Without", "others"),
+        finals(),
+    )
+
+
+def averages(cfg: contest.Config, chosen: dict[str, str], title: str, name: str) -> Panel:
+    """The curves of some methods, joint and naive."""
+    layers: tuple[Layer, ...] = (switches(cfg.count),)
+    for method, role, dash in (("joint", "muted", "solid"), ("naive", "ink", "dot")):
+        layers += (averaged(method, role, dash, contest.ENDS),)
+    for method, (role, dash) in zip(chosen, STYLES, strict=False):
+        layers += (averaged(method, role, dash, chosen),)
+    return Panel(title, layers, time(cfg.count), PERCENT, name=name, stack="left", weight=1.5,
+                 alt="Average accuracy over the tasks met so far, one curve for every method")  # fmt: skip
+
+
+def averaged(method: str, role: str, dash: str, names: dict[str, str]) -> Layer:
+    """One method's average accuracy over time, with its band."""
+    at = contest.PLACES[method]
+    return curve(names[method], role, lambda f: (f.time, *row(f.average, at)), dash=dash)
+
+
+def finals() -> Panel:
+    """A bar for each method: its average accuracy at this moment, and the range of its networks."""
+    layers: tuple[Layer, ...] = ()
+    for method, at in contest.PLACES.items():
+        layers += (path("", FAMILY[method], lambda f, at=at: bar(f.average, at, 0), width=7, dash="solid"),)
+        layers += (path("", "ink", lambda f, at=at: bar(f.average, at, 1), width=1.5, dash="solid"),)
+    rows = np.array([[-23, -at - 0.05] for at in contest.PLACES.values()], np.float32)
+    scale = np.array([[v, -11.75] for v in (0, 25, 50, 75, 100)], np.float32)
+    layers = (
+        marks("", "muted", scale, labels=("0 %", "25", "50", "75", "100"), line="x"),
+        marks("", "muted", rows, labels=tuple(contest.METHODS.values()), line="y"),
+        *layers,
+    )
+    return Panel("Where each one is", layers, Axis("", -46, 106), Axis("", -11.8, 0.8), name="now", axes=False,
+                 alt="A bar for every method: average accuracy over the tasks met so far")  # fmt: skip
+
+
+def bar(average: np.ndarray, at: int, part: int) -> np.ndarray:
+    """From 0 to the mean (part 0), or from the least to the most of the networks (part 1): (2, 2)"""
+    mean, low, high = row(average, at)
+    ends = (0.0, mean) if not part else (low, high)
+    return np.array([[end, -at] for end in ends], np.float32)
+
+
+def of_frontier(cfg: frontier.Config) -> Panels:
+    """Stability against plasticity, both over the value swept, and the run opened."""
+    log = cfg.sweep not in ("gpm",)
+    values = Axis(frontier.SWEEPS[cfg.sweep].split(": ")[-1], float(cfg.values[0]), float(cfg.values[-1]), log=log)
+    plane = (
+        path("", "muted", lambda f: f.points, width=1.5, dash="solid", opacity=0.6),
+        cloud("a run: click to open it", "model", lambda f: f.points, size=7, opacity=0.9, pick=True),
+        cloud("diverged", "adversary", lambda f: f.lost, size=7, opacity=1),
+        marks("opened", "ink", lambda f: f.spot),
+    )
+    over = (
+        path("old tasks, now", "old", lambda f: f.old, width=2.5, dash="solid"),
+        path("each when learned", "new", lambda f: f.new, width=2.5, dash="dash"),
+        path("mean over all", "ink", lambda f: f.average, width=2, dash="dot"),
+        marks("opened", "ink", lambda f: np.array([[f.value, 0.0]]), line="x"),
+    )
+    each: tuple[Layer, ...] = (switches(cfg.count),)
+    for i in range(cfg.count):
+        each += (curve(f"task {i + 1}", TASKS[i], lambda f, i=i: (f.time, *row(f.tasks, i)), dash="solid"),)
+    return (
+        Panel("Stability against plasticity", plane, Axis("learned: each task just after it, %", 0, 102),
+              Axis("kept: old tasks now, %", 0, 102), name="frontier", equal=True,
+              alt="Eight runs: accuracy on old tasks over accuracy on new ones"),
+        Panel("Along the sweep", over, values, PERCENT, name="sweep", stack="right", hall=False,
+              alt="Accuracy on old tasks, on new ones and on all over the value swept"),
+        Panel(f"The run opened: {cfg.values[cfg.index]:g}", each, time(cfg.count), PERCENT, name="opened",
+              stack="right", alt="Accuracy on every task over time in the run opened"),
+    )  # fmt: skip
+
+
+def of_rehearsal(cfg: rehearsal.Config) -> Panels:
+    """Pictures to choose from, what one memory holds, and what each memory is good for."""
+    rows, wide = cfg.count, rehearsal.ACROSS
+    shelf = (
+        field("", "ink", lambda f: f.shelf, low=0.0, high=1.0, crisp=True),
+        cloud("chosen", "model", lambda f: f.ring, size=13, opacity=1, hollow=True),
+        cloud("", "ink", lambda f: f.places, size=0.01, opacity=0, pick=True),
+    )
+    names = {"replay": "sample", "herding": "typical", "generative": "generator", "painted": "yours"}
+    roles = (("data", "solid"), ("truth", "dash"), ("adversary", "dot"), ("model", "solid"))
+    over: tuple[Layer, ...] = (switches(rows),)
+    for i, (name, (role, dash)) in enumerate(zip(names.values(), roles, strict=True)):
+        over += (curve(name, role, lambda f, i=i: (f.time, *row(f.average, i)), dash=dash),)
+    over += (curve("none", "muted", lambda f: (f.time, *row(f.average, 4)), dash="dot"),)
+    held = (images("", "data", lambda f: f.kept, columns=12),)
+    return (
+        Panel("Yours: click pictures to keep", shelf, Axis("", 0, wide), Axis("", 0, rows), name="shelf", axes=False,
+              equal=True, weight=1.2, stack="left", share=1.3,
+              alt="Digits of every task, a row each; the chosen ones are ringed"),
+        Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left",
+              alt="The pictures that the chosen memory holds"),
+        Panel("Mean over the tasks met so far", over, time(rows), PERCENT, name="average", weight=1.1,
+              alt="Average accuracy of four memories and of none"),
+    )  # fmt: skip
+
+
+def members(points: np.ndarray, label: int) -> np.ndarray:
+    """The places (n, 2) of those points (m, 3) that are of a class."""
+    return points[points[:, 2] == label][:, :2] if points.ndim == 2 and points.shape[1] == 3 else points[:0, :2]
+
+
+def of_boundary(cfg: boundary.Config) -> Panels:
+    """The boundary with a method and without, and the accuracy on every task."""
+    count, name = len(cfg.sequence), boundary.METHODS[cfg.method]
+    x, y = (Axis(f"feature {i}", -boundary.REACH, boundary.REACH) for i in (1, 2))
+
+    def plane(which: str) -> tuple[Layer, ...]:
+        layers: tuple[Layer, ...] = (
+            field("", "model", lambda f: getattr(f, which), low=-0.3, high=1.3, colours="diverging"),
+            contours("boundary", "ink", lambda f: getattr(f, which), levels=(0.5,)),
+        )
+        for name, size, opacity, of in (
+            ("old tasks", 2.5, 0.55, lambda f: f.old_points),
+            ("this task", 4, 1.0, lambda f: f.new_points),
+        ):
+            for label in (0, 1):
+                layers += (cloud(name if label else "", "ink", lambda f, of=of, label=label: members(of(f), label),
+                                 size=size, opacity=opacity, hollow=not label),)  # fmt: skip
+        return layers
+
+    each: tuple[Layer, ...] = (switches(count),)
+    for i, task in enumerate(cfg.sequence):
+        each += (curve(task.name, TASKS[i], lambda f, i=i: (f.time, *row(f.tasks, 0, i)), dash="solid"),)
+        each += (curve("", TASKS[i], lambda f, i=i: (f.time, row(f.tasks, 1, i)[0]), dash="dot", width=1.2),)
+    return (
+        Panel(f"With {name}", plane("method"), x, y, equal=True, name="method", draw="points",
+              alt="Points of the tasks so far and the boundary of a network trained with the method"),
+        Panel("Naive", plane("naive"), x, y, equal=True, name="naive",
+              alt="The same points and the boundary of a network without any method"),
+        Panel("Accuracy on each task; dotted: naive", each, time(count), PERCENT, name="tasks", hall=False,
+              alt="Accuracy on every task over time, with the method and without"),
+    )  # fmt: skip

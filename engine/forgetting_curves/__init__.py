@@ -1,0 +1,1 @@
+"""Networks that learn one task after another, what they forget, why, and what helps."""
