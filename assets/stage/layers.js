@@ -1,16 +1,8 @@
 // How each kind of layer is drawn. Every function takes (g, panel, layer, array, cursor) and draws in CSS pixels.
 
+import { adaptation } from "./adapt.js";
 import { relief, trail } from "./relief.js";
-import { CATEGORIES, alpha, marked, ramp, sprite } from "./paint.js";
-
-const DASHES = { solid: [], dash: [7, 5], dot: [2, 4] };
-
-function pen(g, panel, layer, width) {
-  g.strokeStyle = layer.colour;
-  g.lineWidth = Math.max(width, panel.present ? 3 : 0);
-  g.setLineDash(DASHES[layer.track ? "dot" : layer.style.dash || layer.dash] || []);
-  g.lineJoin = g.lineCap = "round";
-}
+import { CATEGORIES, alpha, marked, pen, ramp, sprite } from "./paint.js";
 
 function cloud(g, panel, layer, { data, shape }) {
   const [n, width] = shape;
@@ -295,4 +287,4 @@ function note(g, panel, text, x, y) {
   g.fillText(text, x, y);
 }
 
-export const LAYERS = { cloud, field, contours, arrows, path, curve, images, atlas, marks, relief, trail };
+export const LAYERS = { adapted: adaptation, cloud, field, contours, arrows, path, curve, images, atlas, marks, relief, trail };

@@ -90,3 +90,13 @@ export function marked(g, marker, colour, x, y, r) {
     g.fill();
   }
 }
+
+const DASHES = { solid: [], dash: [7, 5], dot: [2, 4] };
+
+/** Take up the pen of a layer. */
+export function pen(g, panel, layer, width) {
+  g.strokeStyle = layer.colour;
+  g.lineWidth = Math.max(width, panel.present ? 3 : 0);
+  g.setLineDash(DASHES[layer.track ? "dot" : layer.style.dash || layer.dash] || []);
+  g.lineJoin = g.lineCap = "round";
+}

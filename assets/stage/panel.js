@@ -69,7 +69,7 @@ export class Panel {
   key(layer) {
     const item = document.createElement("span");
     const swatch = document.createElement("i");
-    swatch.className = ["curve", "path", "contours", "arrows", "trail"].includes(layer.kind) ? "line" : layer.kind;
+    swatch.className = ["adapted", "curve", "path", "contours", "arrows", "trail"].includes(layer.kind) ? "line" : layer.kind;
     if (layer.kind !== "field" && (layer.marker === "ring" || layer.style.hollow)) swatch.classList.add("ring");
     swatch.style.color = layer.colour;
     swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
@@ -135,7 +135,7 @@ export class Panel {
   /** Keep the axes and the lowest layers, as far as they rest, as one picture; say how many layers that holds. */
   rest(arrays, cursor) {
     let n = 0;
-    while (n < arrays.length && !["curve", "atlas"].includes(this.layers[n].kind) && arrays[n] === this.before?.[n]) n += 1;
+    while (n < arrays.length && !["adapted", "curve", "atlas"].includes(this.layers[n].kind) && arrays[n] === this.before?.[n]) n += 1;
     this.before = arrays;
     const held = this.held && this.held.length === n && this.held.every((array, i) => array === arrays[i]);
     if (held) return n;
@@ -277,7 +277,7 @@ export class Panel {
     const [px, py] = this.place(e);
     this.pressed = [px, py];
     if (this.stage.pencil?.down(this, px, py)) this.grip = { pencil: true };
-    else if (this.grab(px, py)) this.grip = { layer: this.grab(px, py) };
+    else if (this.grab(px, py)) this.grip = this.hold(this.grab(px, py), px, py);
     else if (this.spec.curves) this.grip = { scrub: true };
     else if (this.solid) this.grip = { turn: true };
     else if (this.zoomed && this.spec.axes) this.grip = { pan: true };
@@ -286,6 +286,10 @@ export class Panel {
     this.canvas.setPointerCapture(e.pointerId);
     e.preventDefault();
     this.follow(px, py);
+  }
+
+  hold(layer, px, py) {
+    return { layer, index: layer.kind === "cloud" ? this.closest(layer, px, py) : 0 };
   }
 
   move(e) {
@@ -302,7 +306,7 @@ export class Panel {
   follow(px, py) {
     const [x, y] = [this.x.value(px), this.y.value(py)];
     if (this.grip.pencil) this.stage.pencil.move(this, px, py);
-    else if (this.grip.layer) this.moved.set(this.grip.layer.name, { data: new Float32Array([x, y]), shape: [1, 2] });
+    else if (this.grip.layer) this.drag(x, y);
     else if (this.grip.scrub) this.stage.seek(this.nearest(x));
     else if (this.grip.turn) {
       this.eye = turned(this.eye, px - this.grip.at[0], py - this.grip.at[1]);
@@ -317,11 +321,27 @@ export class Panel {
     this.stage.dirty = true;
   }
 
+  /** Move what is held: a mark, or one point of a cloud, which stays inside the axes. */
+  drag(x, y) {
+    const { layer } = this.grip;
+    if (layer.kind === "marks") return this.moved.set(layer.name, { data: new Float32Array([x, y]), shape: [1, 2] });
+    const { data, shape } = this.array(layer, this.stage.cursor);
+    const at = [x, y].map((v, i) => Math.min(Math.max(v, [this.x, this.y][i].home[0]), [this.x, this.y][i].home[1]));
+    const moved = data.slice();
+    moved.set(at, this.grip.index * shape[1]);
+    return this.moved.set(layer.name, { data: moved, shape });
+  }
+
+  /** Tell the page what was dragged. */
+  dropped({ kind, name, style }) {
+    const { data, shape } = this.moved.get(name);
+    if (kind === "marks") return this.stage.tell({ type: "drag", names: style.drag, values: [data[0], data[1]] });
+    const points = Array.from({ length: shape[0] }, (_, i) => [...data.subarray(i * shape[1], i * shape[1] + 2)]);
+    return this.stage.tell({ type: style.drag, tag: style.tag, points });
+  }
+
   up(e) {
-    if (this.grip?.layer) {
-      const { data } = this.moved.get(this.grip.layer.name);
-      this.stage.tell({ type: "drag", names: this.grip.layer.style.drag, values: [data[0], data[1]] });
-    }
+    if (this.grip?.layer) this.dropped(this.grip.layer);
     if (this.grip?.pencil) this.stage.pencil.up(this);
     this.grip = null;
     if (e.pointerType === "touch") this.leave();
@@ -344,7 +364,11 @@ export class Panel {
 
   /** The number of the point to pick that is nearest to the pointer, or -1. */
   near(px, py) {
-    const layer = this.layers.find((one) => one.kind === "cloud" && one.style.pick);
+    return this.closest(this.layers.find((one) => one.kind === "cloud" && one.style.pick), px, py);
+  }
+
+  /** The number of the point of a layer that is nearest to the pointer and within reach, or -1. */
+  closest(layer, px, py) {
     const array = layer && this.array(layer, this.stage.cursor);
     let [best, least] = [-1, REACH];
     for (let i = 0; array && i < array.shape[0]; i += 1) {
@@ -355,9 +379,10 @@ export class Panel {
     return best;
   }
 
-  /** The draggable mark under the pointer. */
+  /** The draggable mark under the pointer, or the cloud of which a point lies there. */
   grab(px, py) {
     return this.layers.find((layer) => {
+      if (layer.kind === "cloud" && layer.style.drag) return this.closest(layer, px, py) >= 0;
       if (layer.kind !== "marks" || !layer.style.drag?.length) return false;
       const array = this.array(layer, this.stage.cursor);
       return array && Math.hypot(this.x.pixel(array.data[0]) - px, this.y.pixel(array.data[1]) - py) < REACH;

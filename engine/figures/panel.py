@@ -21,6 +21,7 @@ SHAPES = {
     "marks": "(k, 2)",
     "relief": "(h, w), heights in 0..1, the first row at the front",
     "trail": "(k, m, 3): x, y and a height in 0..1",
+    "adapted": "(p,): the weights of a network, or () of none",
 }
 
 
@@ -96,6 +97,7 @@ def _fits(kind: str, shape: tuple[int, ...]) -> bool:
         "marks": rank == 2 and shape[-1] == 2,
         "relief": rank == 2,
         "trail": rank == 3 and shape[-1] == 3,
+        "adapted": rank == 1,
     }[kind]
 
 
@@ -108,9 +110,15 @@ def cloud(
     opacity: float = 0.7,
     hollow: bool = False,
     pick: bool = False,
+    drag: str = "",
+    tag: str = "",
 ) -> Layer:
-    """Points. A third column colours them by class. `pick`: a click on one is the event "pick", with its index."""
-    return Layer("cloud", name, role, of, dict(size=size, opacity=opacity, hollow=hollow, pick=pick))
+    """Points. A third column colours them by class. `pick`: a click on one is the event "pick", with its index.
+
+    `drag`: each can be dragged; the event of that name has all `points` and the `tag`.
+    """
+    look = dict(size=size, opacity=opacity, hollow=hollow, pick=pick, drag=drag, tag=tag)
+    return Layer("cloud", name, role, of, look)
 
 
 def field(
@@ -167,3 +175,30 @@ def relief(name: str, role: str, of: Source) -> Layer:
 def trail(name: str, role: str, of: Source, *, width: float = 2, opacity: float = 1) -> Layer:
     """Lines on a surface in space, a dot at the end of each."""
     return Layer("trail", name, role, of, dict(width=width, opacity=opacity))
+
+
+def adapted(
+    name: str,
+    role: str,
+    of: Source,
+    *,
+    sizes: tuple[int, ...],
+    fast_lr: float,
+    steps: int = -1,
+    head: bool = False,
+    inner: tuple[str, np.ndarray],
+    judge: tuple[str, np.ndarray],
+    draws: str = "function",
+    trail: bool = False,
+    width: float = 2,
+    dash: str = "",
+) -> Layer:
+    """A network that the stage itself adapts to the examples of the cloud called `inner`, dragged or not.
+
+    `of` gives its weights (engine.figures.adapted says how they lie); `steps` of gradient descent of size `fast_lr`,
+    or -1 for as many as the number of the frame. `head`: only the last layer moves. `draws`: the function, with the
+    ones before it where `trail`; or the loss on the cloud called `judge`. The clouds come with their first points.
+    """
+    clouds = dict(inner=inner[0], points=inner[1].tolist(), judge=judge[0], judges=judge[1].tolist())
+    look = dict(sizes=list(sizes), fast_lr=fast_lr, steps=steps, head=head, draws=draws, trail=trail, width=width)
+    return Layer("adapted", name, role, of, look | clouds | dict(dash=dash))

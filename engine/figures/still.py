@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from engine.figures.adapted import adaptation, loss, outputs
 from engine.figures.palette import CATEGORIES, ROLES, colour
 from engine.figures.panel import Axis, Layer, Panel
 
@@ -155,6 +156,20 @@ def _trail(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
         figure.add_scatter3d(x=line[:, 0], y=line[:, 1], z=line[:, 2], mode="lines", name=layer.name, line=look)
 
 
+def _adapted(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
+    weights, style = layer.values(frames[-1]), layer.style
+    if not weights.size:
+        return
+    states = adaptation(weights, style, len(frames) - 1 if style["steps"] < 0 else style["steps"])
+    x = np.linspace(panel.x.low, panel.x.high, 141)
+    if style["draws"] == "loss":
+        x, y = np.arange(len(states)), np.array([loss(one, np.array(style["judges"])) for one in states])
+    else:
+        y = outputs(states[-1], x)
+    line = dict(color=colour(layer.role, dark), width=style["width"], dash=style["dash"] or ROLES[layer.role].dash)
+    figure.add_scatter(x=x, y=y, mode="lines", name=layer.name, line=line)
+
+
 def montage(pictures: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
     """Pictures in a grid as one picture. (k, h, w) -> (rows (h + gap) + gap, columns (w + gap) + gap)"""
     k, h, w = pictures.shape
@@ -183,4 +198,5 @@ DRAW = {
     "marks": _marks,
     "relief": _relief,
     "trail": _trail,
+    "adapted": _adapted,
 }

@@ -1,11 +1,13 @@
 """The stage in a real Chromium: messages lost, doubled, out of order, broken; size, theme, load, hands."""
 
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from engine.figures.panel import Axis, Panel, atlas, cloud
+from engine.figures.adapted import adaptation, loss, outputs
+from engine.figures.panel import Axis, Panel, adapted, atlas, cloud
 from engine.figures.wire import News, Track, encode
 from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
 
@@ -309,6 +311,98 @@ def test_a_point_is_picked_by_a_click_and_not_by_a_drag(lone):
     lone.page.mouse.click(*at(0.0, 0.9))  # far from every point
     _drag(lone, [at(-0.5, -0.5), at(-0.3, -0.5)])
     assert [event["index"] for event in lone.told("event") if event["type"] == "pick"] == [2]
+
+
+SIZES = (1, 40, 40, 1)  # of the adapting networks
+A = np.stack([np.linspace(-4, 4, 10), 3 * np.sin(np.linspace(-4, 4, 10))], 1)
+B = A[::-1] + 0.3
+
+
+def adapting() -> list[Panel]:
+    """Six networks that adapt in the browser, one of them by its last layer alone and one that diverges; 20 steps."""
+    drawn = [weights(i) for i in range(6)]
+    look: dict[str, Any] = dict(sizes=SIZES, steps=20, inner=("A", A), judge=("B", B))
+    learners: list[dict[str, Any]] = [
+        dict(fast_lr=0.01, head=i == 3, trail=i == 0) if i < 5 else dict(fast_lr=5.0) for i in range(6)
+    ]
+    layers = tuple(
+        adapted(f"net {i}", "model", lambda f, w=drawn[i]: w, **look, **one) for i, one in enumerate(learners)
+    )
+    examples = (cloud("B", "truth", B, hollow=True), cloud("A", "data", A, size=10, drag="support", tag="t"))
+    mine = tuple(
+        adapted("loss", "model", layers[i].of, **look, fast_lr=0.01, head=i == 3, draws="loss") for i in range(5)
+    )
+    x, y = Axis("x", -5, 5), Axis("y", -6, 6)
+    task = Panel("Task", layers + examples, x, y, name="task", draw="points")
+    return [task, Panel("Loss", mine, Axis("steps", 0, 20), Axis("loss", 0.01, 10, log=True), name="loss")]
+
+
+def weights(seed: int) -> np.ndarray:
+    """Those of a network with the inputs' kinks spread over the panel: (1804,)"""
+    rng, parts = np.random.default_rng(seed), []
+    for k, (i, o) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+        part = np.zeros((i + 1, o + (k < 2)))
+        part[:i, :o] = rng.normal(size=(i, o)) * (0.3 if k == 0 else (2 / i) ** 0.5)
+        if k == 0:
+            part[1, :o] = -part[0, :o] * rng.uniform(-5, 5, o)
+        parts.append(part.ravel())
+    return np.concatenate(parts).astype(np.float32)
+
+
+def test_every_adapted_curve_follows_a_dragged_example(lone, record_property):
+    row = adapting()
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    before = lone.pixels()
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
+    at = lambda x, y: [  # noqa: E731
+        a + b
+        for a, b in zip(box, lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]"), strict=True)
+    ]
+    _drag(lone, [at(*A[4]), at(0, 0), at(A[4, 0], -4.0)])
+    lone.until("!stage.dirty")
+    assert all(a != b for a, b in zip(before, lone.pixels(), strict=True))
+    event = lone.told("event")[-1]
+    moved = np.array(event["points"])
+    assert event["type"] == "support" and event["tag"] == "t"
+    np.testing.assert_allclose(np.delete(moved, 4, 0), np.delete(A, 4, 0), atol=1e-6)
+    assert moved[4] == pytest.approx([A[4, 0], -4.0], abs=0.05)
+    _as_in_numpy(lone, row, moved)
+    _drag(lone, [at(*moved[4]), at(-30, 30)])  # out of the plot: to its edge
+    assert lone.told("event")[-1]["points"][4] == pytest.approx([-5, 6], abs=1e-5)
+    took = lone.see(f"({TIMED})()")
+    record_property("milliseconds", took)
+    print(f"six networks, 20 steps each, after a drag: {took:.1f} ms a picture")
+
+
+TIMED = """() => { const [task, other] = stage.panels; const cloud = task.layers.find((l) => l.name === "A");
+  const start = performance.now();
+  for (let i = 0; i < 30; i += 1) {
+    const { data, shape } = task.array(cloud, 0); const moved = data.slice(); moved[9] = -4 + i / 10;
+    task.moved.set("A", { data: moved, shape }); task.draw(0); other.draw(0);
+  }
+  return (performance.now() - start) / 30; }"""
+
+
+def _as_in_numpy(lone, row, points):
+    """The browser's adapted functions and losses are those that numpy works out."""
+    x = [-4.5, -1.0, 0.3, 3.7]
+    for i, layer in enumerate(row[0].layers[:6]):
+        states = adaptation(layer.values(TEN[0]), layer.style | {"points": points.tolist()}, 20)
+        found = lone.page.evaluate(
+            """async ([i, x, judges]) => { const { adapted, forward, loss, rooms } = await import("./stage/adapt.js");
+              const { stage } = document.querySelector(".stage");
+              const panel = stage.panels[0]; const layer = panel.layers[i];
+              const points = panel.moved.get("A").data;
+              const course = adapted(panel.array(layer, 0).data, points, layer.style, 20);
+              const last = course.states.at(-1); const seen = rooms(last);
+              return { n: course.states.length, y: x.map((v) => forward(last, v, seen)),
+                loss: loss(last, judges), diverged: course.diverged }; }""",
+            [i, x, B.ravel().tolist()],
+        )
+        assert (found["n"], bool(found["diverged"])) == (len(states), i == 5)
+        if i < 5:
+            assert found["y"] == pytest.approx(outputs(states[-1], np.array(x)), abs=1e-4)
+            assert found["loss"] == pytest.approx(loss(states[-1], B), rel=1e-4)
 
 
 def _drag(lone, places):
