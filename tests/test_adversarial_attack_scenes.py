@@ -9,7 +9,7 @@ from engine.adversarial_examples import attack_claims, search_claims
 from engine.claim import Claim
 from engine.data.drawing import encode_picture
 from engine.figures.adversarial_attack import SCENES, VIEWS, pictured, uploaded
-from engine.knob import knobs, tidy
+from engine.knob import tidy
 from tests.topics import filming
 
 BY_NAME = {view.name: view for view in VIEWS}
@@ -29,13 +29,6 @@ def first(name, **changes):
 
 def l2(frame):
     return float(np.linalg.norm(frame.shown[2] - frame.shown[0]))
-
-
-def test_views_are_small_and_titles_short():
-    for view in VIEWS:
-        assert sum(not k.folded for _, k in knobs(view.config)) <= 6
-        assert any(scene.view == view.name for scene in SCENES)
-    assert all(len(scene.title) <= 45 for scene in SCENES)
 
 
 def test_a_change_one_hardly_sees():

@@ -1,6 +1,7 @@
 """Every panel and chart, on the first, middle and last frame, on emptiness and on NaN."""
 
 from functools import cache
+from numbers import Real
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,12 +10,13 @@ import pytest
 from engine.figures.palette import CATEGORIES, ROLES
 from engine.figures.still import montage, to_plotly
 from engine.figures.wire import News, Track, encode
-from engine.knob import tidy
+from engine.knob import knobs, tidy
 from engine.tape import record
 from tests.topics import SCENES, VIEWS, named, view_of
 
 CASES = [(topic, view.name, view.config()) for topic, view in VIEWS]
 CASES += [(t, one.view, tidy(view_of(t, one.view).config, one.settings)) for t, one in SCENES]
+RICH = {"attack", "dial", "digits", "langevin", "race", "reverse"}  # views with more than three scenes
 LOOK = {"view": "test", "fps": 10, "hold": False, "present": False, "cursor": None}
 
 
@@ -54,6 +56,17 @@ def test_spoilt_frames_can_be_drawn(topic, view, change):
     for panel in view.panels(cfg):
         to_plotly(panel, [spoilt])
     encode([Track("run", view.panels(cfg), view.readouts)], [News(0, [spoilt], True)], LOOK, with_spec=True)
+    assert all(isinstance(readout.of(spoilt), Real) for readout in view.readouts)
+    if view.equation:
+        assert all(isinstance(text, str) for text in view.equation(spoilt, cfg).values())
+
+
+@pytest.mark.parametrize(("topic", "view"), VIEWS, ids=named)
+def test_a_view_is_small_and_its_titles_are_short(topic, view):
+    scenes = [scene for where, scene in SCENES if where == topic and scene.view == view.name]
+    assert sum(not k.folded and not k.text for _, k in knobs(view.config)) <= 6
+    assert len(view.title) <= 45 and all(len(scene.title) <= 45 for scene in scenes)
+    assert 1 <= len(scenes) <= (5 if view.name in RICH else 3)
 
 
 @pytest.mark.parametrize(("topic", "view"), VIEWS, ids=named)
@@ -61,7 +74,9 @@ def test_charts_and_equations_of_a_view(topic, view):
     cfg = view.config()
     frames = recorded(topic, view.name, cfg)[1]
     if view.charts:
-        assert all(isinstance(figure, go.Figure) for figure in view.charts(frames, cfg).values())
+        for dark in (False, True):
+            assert all(isinstance(figure, go.Figure) for figure in view.charts(frames, cfg, dark).values())
+        assert view.charts(frames, cfg, False)
     if view.equation:
         assert all(isinstance(text, str) for text in view.equation(frames[-1], cfg).values())
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from engine.figures.forgetting_runs import BY_HAND, SCENES, VIEWS, drawn
-from engine.figures.still import to_plotly
 from engine.forgetting_curves import contest
 from engine.forgetting_curves.claims import rehearsal
 from engine.knob import tidy
@@ -141,14 +140,3 @@ def test_every_scene_is_measured_here():
 
 def test_the_statement_has_its_claim():
     assert rehearsal.id == "CL-2"
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_spoilt_frames_can_be_drawn(view):
-    cfg = view.config()
-    frame = next(iter(view.run(cfg)))
-    for change in (lambda a: a[:0], lambda a: np.full_like(a, np.nan, dtype=np.float32)):
-        spoilt = {k: change(v) for k, v in frame._asdict().items() if isinstance(v, np.ndarray)}
-        for panel in view.panels(cfg):
-            to_plotly(panel, [frame._replace(**spoilt)])
-        assert all(isinstance(one.of(frame._replace(**spoilt)), (int, float)) for one in view.readouts)

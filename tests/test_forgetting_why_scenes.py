@@ -7,11 +7,9 @@ import pytest
 
 from engine.claim import Claim
 from engine.figures.forgetting_why import SCENES, VIEWS
-from engine.figures.panel import Panel
-from engine.figures.still import to_plotly
 from engine.forgetting_curves import plane, room_claims, why_claims
-from engine.knob import knobs, tidy
-from tests.topics import filming
+from engine.knob import tidy
+from tests.topics import drawn, filming
 
 frames = filming(SCENES, VIEWS)
 CLAIMS = {one.id for module in (why_claims, room_claims) for one in vars(module).values() if isinstance(one, Claim)}
@@ -27,22 +25,9 @@ def setting(name):
     return tidy(BY_NAME[scene.view].config, scene.settings)
 
 
-def test_views_are_small_and_titles_short():
-    for view in VIEWS:
-        assert sum(not k.folded for _, k in knobs(view.config)) <= 6 and len(view.title) <= 45
-        assert 1 <= sum(scene.view == view.name for scene in SCENES) <= 3
-    assert all(len(scene.title) <= 45 for scene in SCENES)
-
-
 @pytest.mark.parametrize("name", [scene.name for scene in SCENES])
 def test_every_scene_can_be_drawn(name):
-    view = BY_NAME[next(scene for scene in SCENES if scene.name == name).view]
-    cfg = setting(name)
-    for panel in view.panels(cfg):
-        assert isinstance(panel, Panel) and to_plotly(panel, frames(name))
-    if view.equation:
-        assert all(view.equation(end(name), cfg).values())
-    assert all(isinstance(readout.of(end(name)), (int, float)) for readout in view.readouts)
+    drawn(name, SCENES, VIEWS, frames(name))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -156,15 +141,3 @@ def test_every_scene_is_measured_here():
 
 def test_every_statement_has_its_claim():
     assert {"CL-1", *(f"CL-{i}" for i in range(3, 11))} == CLAIMS
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_spoilt_frames_can_be_drawn(view):
-    cfg = view.config()
-    frame = next(view.run(cfg))
-    for change in (lambda a: a[:0], lambda a: np.full_like(a, np.nan, dtype=np.float32)):
-        spoilt = {k: change(v) for k, v in frame._asdict().items() if isinstance(v, np.ndarray)}
-        for panel in view.panels(cfg):
-            to_plotly(panel, [frame._replace(**spoilt)])
-        assert all(isinstance(one.of(frame._replace(**spoilt)), (int, float)) for one in view.readouts)
-        assert all(isinstance(text, str) for text in view.equation(frame._replace(**spoilt), cfg).values())

@@ -8,13 +8,11 @@ import pytest
 from engine.claim import Claim
 from engine.figures.maml_adaptation import THUMB
 from engine.figures.maml_sinusoids import SCENES, VIEWS
-from engine.figures.panel import Panel
-from engine.figures.still import to_plotly
-from engine.knob import knobs, tidy
+from engine.knob import tidy
 from engine.maml_adaptation import meta_claims
 from engine.maml_adaptation.meta import METHODS
 from engine.maml_adaptation.sinusoids import best_single
-from tests.topics import filming
+from tests.topics import drawn, filming
 
 frames = filming(SCENES, VIEWS)
 BY_NAME = {view.name: view for view in VIEWS}
@@ -25,22 +23,9 @@ def end(name, **changes):
     return frames(name, **changes)[-1]
 
 
-def test_views_are_small_and_titles_short():
-    for view in VIEWS:
-        assert sum(not k.folded and not k.text for _, k in knobs(view.config)) <= 6 and len(view.title) <= 45
-        assert 1 <= sum(scene.view == view.name for scene in SCENES) <= 3
-    assert all(len(scene.title) <= 45 for scene in SCENES)
-
-
 @pytest.mark.parametrize("name", [scene.name for scene in SCENES])
 def test_every_scene_can_be_drawn(name):
-    scene = next(scene for scene in SCENES if scene.name == name)
-    view = BY_NAME[scene.view]
-    cfg = tidy(view.config, scene.settings)
-    for panel in view.panels(cfg):
-        assert isinstance(panel, Panel) and to_plotly(panel, frames(name))
-    assert view.equation and all(view.equation(end(name), cfg).values())
-    assert all(isinstance(readout.of(end(name)), (int, float)) for readout in view.readouts)
+    drawn(name, SCENES, VIEWS, frames(name))
 
 
 @pytest.mark.parametrize("example", [18, 7])
@@ -140,14 +125,3 @@ def test_the_clouds_that_a_layer_names_are_in_its_picture():
 
 def test_a_thumbnail_is_one_panel():
     assert THUMB.bare and len(THUMB.panels(THUMB.config())) == 1 and THUMB.config().meta_iterations == 200
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_spoilt_frames_can_be_drawn(view):
-    cfg = view.config()
-    frame = next(view.run(cfg))
-    for change in (lambda a: a[:0], lambda a: np.full_like(a, np.nan, dtype=np.float32)):
-        spoilt = {k: change(v) for k, v in frame._asdict().items() if isinstance(v, np.ndarray)}
-        for panel in view.panels(cfg):
-            to_plotly(panel, [frame._replace(**spoilt)])
-        assert all(isinstance(one.of(frame._replace(**spoilt)), (int, float)) for one in view.readouts)

@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from engine.figures.panel import Panel
+from engine.figures.still import to_plotly
 from engine.figures.view import Scene, View
 from engine.knob import tidy
 from engine.reel import Reel
@@ -49,3 +51,14 @@ def filming(scenes: Sequence[Scene], views: Sequence[View]) -> Callable[..., Any
         return reel.frames
 
     return frames
+
+
+def drawn(name: str, scenes: Sequence[Scene], views: Sequence[View], frames: Sequence[Any]) -> None:
+    """Check that the whole run of a scene can be drawn and read."""
+    scene = next(scene for scene in scenes if scene.name == name)
+    view = next(view for view in views if view.name == scene.view)
+    cfg = tidy(view.config, dict(scene.settings))
+    for panel in view.panels(cfg):
+        assert isinstance(panel, Panel) and to_plotly(panel, frames)
+    assert not view.equation or all(view.equation(frames[-1], cfg).values())
+    assert all(isinstance(readout.of(frames[-1]), (int, float)) for readout in view.readouts)

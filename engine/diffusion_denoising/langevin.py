@@ -42,6 +42,7 @@ class Config:
         "everywhere",
         "chains start",
         choices={"everywhere": "everywhere", "left": "all on the left", "truth": "as true samples"},
+        folded=True,
     )
     score: str = knob(
         "exact",

@@ -73,6 +73,7 @@ METHODS = View(
         Readout("joint", lambda f: f.bound, percent=True),
     ),
     equation=lambda f, cfg: {"best": percent(f.best), "naive": percent(f.naive), "bound": percent(f.bound)},
+    charts=panels.scores,
     code=(methods.Replay, methods.EWC, methods.LwF, methods.AGEM),
 )  # fmt: skip
 FRONTIER = View(

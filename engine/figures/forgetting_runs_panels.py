@@ -1,10 +1,14 @@
 """What is forgotten, drawn: curves of every task, the matrix of accuracies, frontiers, memories and boundaries."""
 
+from collections.abc import Sequence
 from math import nan
 
 import numpy as np
+import plotly.graph_objects as go
 
+from engine.figures.palette import colour
 from engine.figures.panel import Axis, Layer, Panel, cloud, contours, curve, field, images, marks, path
+from engine.figures.still import chart
 from engine.forgetting_curves import boundary, contest, curves, frontier, rehearsal
 
 Panels = tuple[Panel, ...]
@@ -72,16 +76,13 @@ STYLES = (
     ("truth", "dash"),
     ("third", "dot"),
 )
-FAMILY = {"joint": "truth", "naive": "muted"} | dict.fromkeys(contest.REHEARSING, "data")
-FAMILY |= dict.fromkeys(contest.OTHERS, "model")
 
 
 def of_methods(cfg: contest.Config) -> Panels:
-    """The average accuracy of all methods, those that rehearse above the others, and where each one ends."""
+    """The average accuracy of all methods, those that rehearse and the others."""
     return (
-        averages(cfg, contest.REHEARSING, "With old examples, real or made up", "rehearsing"),
-        averages(cfg, contest.OTHERS, "Without", "others"),
-        finals(),
+        averages(cfg, contest.REHEARSING, "With old examples", "rehearsing"),
+        averages(cfg, contest.OTHERS, "Without old examples", "others"),
     )
 
 
@@ -92,7 +93,7 @@ def averages(cfg: contest.Config, chosen: dict[str, str], title: str, name: str)
         layers += (averaged(method, role, dash, contest.ENDS),)
     for method, (role, dash) in zip(chosen, STYLES, strict=False):
         layers += (averaged(method, role, dash, chosen),)
-    return Panel(title, layers, time(cfg.count), PERCENT, name=name, stack="left", weight=1.5,
+    return Panel(title, layers, time(cfg.count), PERCENT, name=name,
                  alt="Average accuracy over the tasks met so far, one curve for every method")  # fmt: skip
 
 
@@ -102,28 +103,22 @@ def averaged(method: str, role: str, dash: str, names: dict[str, str]) -> Layer:
     return curve(names[method], role, lambda f: (f.time, *row(f.average, at)), dash=dash)
 
 
-def finals() -> Panel:
-    """A bar for each method: its average accuracy at this moment, and the range of its networks."""
-    layers: tuple[Layer, ...] = ()
-    for method, at in contest.PLACES.items():
-        layers += (path("", FAMILY[method], lambda f, at=at: bar(f.average, at, 0), width=7, dash="solid"),)
-        layers += (path("", "ink", lambda f, at=at: bar(f.average, at, 1), width=1.5, dash="solid"),)
-    rows = np.array([[-23, -at - 0.05] for at in contest.PLACES.values()], np.float32)
-    scale = np.array([[v, -11.75] for v in (0, 25, 50, 75, 100)], np.float32)
-    layers = (
-        marks("", "muted", scale, labels=("0 %", "25", "50", "75", "100"), line="x"),
-        marks("", "muted", rows, labels=tuple(contest.METHODS.values()), line="y"),
-        *layers,
-    )
-    return Panel("Where each one is", layers, Axis("", -46, 106), Axis("", -11.8, 0.8), name="now", axes=False,
-                 alt="A bar for every method: average accuracy over the tasks met so far")  # fmt: skip
-
-
-def bar(average: np.ndarray, at: int, part: int) -> np.ndarray:
-    """From 0 to the mean (part 0), or from the least to the most of the networks (part 1): (2, 2)"""
-    mean, low, high = row(average, at)
-    ends = (0.0, mean) if not part else (low, high)
-    return np.array([[end, -at] for end in ends], np.float32)
+def scores(frames: Sequence[contest.Frame], cfg: contest.Config, dark: bool) -> dict[str, go.Figure]:
+    """What every method has kept and lost at the last of the frames, as bars that one reads."""
+    told, average, names = frames[-1].told, frames[-1].average, list(contest.METHODS.values())
+    if len(told) < len(names):
+        return {}
+    figure = chart(y="%", key="scores", dark=dark, height=300)
+    around = dict(array=average[:, 2] - average[:, 0], arrayminus=average[:, 0] - average[:, 1], symmetric=False)
+    bars = (("average accuracy", 0, "data", ""), ("forgetting", 3, "model", "/"))
+    for name, at, role, pattern in bars:
+        figure.add_bar(
+            x=names, y=told[:, at], name=name, marker=dict(color=colour(role, dark), pattern=dict(shape=pattern)),
+            error_y=around if at == 0 else None, customdata=told,
+            hovertemplate="%{x}<br>average accuracy %{customdata[0]:.1f} %<br>backward transfer "
+            "%{customdata[1]:.1f} %<br>forward transfer %{customdata[2]:.1f} %<br>forgetting %{customdata[3]:.1f} %",
+        )  # fmt: skip
+    return {"Where each method is": figure.update_layout(barmode="group", yaxis_range=[0, 105])}
 
 
 def of_frontier(cfg: frontier.Config) -> Panels:
@@ -175,7 +170,7 @@ def of_rehearsal(cfg: rehearsal.Config) -> Panels:
         Panel("Yours: click pictures to keep", shelf, Axis("", 0, wide), Axis("", 0, rows), name="shelf", axes=False,
               equal=True, weight=1.2, stack="left", share=1.3,
               alt="Digits of every task, a row each; the chosen ones are ringed"),
-        Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left",
+        Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left", hall=False,
               alt="The pictures that the chosen memory holds"),
         Panel("Mean over the tasks met so far", over, time(rows), PERCENT, name="average", weight=1.1,
               alt="Average accuracy of four memories and of none"),
@@ -197,13 +192,13 @@ def of_boundary(cfg: boundary.Config) -> Panels:
             field("", "model", lambda f: getattr(f, which), low=-0.3, high=1.3, colours="diverging"),
             contours("boundary", "ink", lambda f: getattr(f, which), levels=(0.5,)),
         )
-        for name, size, opacity, of in (
-            ("old tasks", 2.5, 0.55, lambda f: f.old_points),
-            ("this task", 4, 1.0, lambda f: f.new_points),
+        for name, role, size, of in (
+            ("old tasks", "muted", 2.5, lambda f: f.old_points),
+            ("this task", "ink", 4, lambda f: f.new_points),
         ):
             for label in (0, 1):
-                layers += (cloud(name if label else "", "ink", lambda f, of=of, label=label: members(of(f), label),
-                                 size=size, opacity=opacity, hollow=not label),)  # fmt: skip
+                layers += (cloud(name if label else "", role, lambda f, of=of, label=label: members(of(f), label),
+                                 size=size, opacity=1, hollow=not label),)  # fmt: skip
         return layers
 
     each: tuple[Layer, ...] = (switches(count),)

@@ -58,7 +58,7 @@ PCA = View(
     code=(pca.pca, spectrum.run),
 )  # fmt: skip
 LINEAR = View(
-    "linear", "Does a linear autoencoder find the components?", axes.Config, axes.run, panels.of_linear, fps=15,
+    "linear", "Does a linear autoencoder find components?", axes.Config, axes.run, panels.of_linear, fps=15,
     readouts=(
         Readout("step", lambda f: f.step),
         Readout("angle to PCA's plane", lambda f: f.angle, help="Degrees, the largest principal angle, autoencoder"),

@@ -90,7 +90,7 @@ def minima(ground: Surface) -> tuple[Layer, ...]:
 
 def nth(values: np.ndarray, i: int) -> Any:
     """Row i, or zeros where a frame holds none."""
-    return values[i] if i < len(values) else np.zeros(values.shape[1:])
+    return values[i] if i < len(values) else np.zeros(values.shape[1:])[()]
 
 
 def start(cfg: Any, of: Any = None) -> Layer:

@@ -38,7 +38,7 @@ class View:
     thin: int = 0  # of that run every n-th frame is shown; 0: it is only waited for
     progress: Callable[[Any, Any], float] | None = None  # how far that run is, from its latest frame
     bare: bool = False  # a thumbnail: one panel, no controls, playing for ever
-    charts: Callable[[Sequence[Any], Any], Mapping[str, Any]] | None = None  # title -> Plotly figure
+    charts: Callable[[Sequence[Any], Any, bool], Mapping[str, Any]] | None = None  # frames, cfg, dark -> Plotly figures
     equation: Callable[[Any, Any], Mapping[str, str]] | None = None  # numbers that the formula shows
     code: Sequence[Callable] = ()  # what ran
     events: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)  # to settings

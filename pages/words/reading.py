@@ -52,8 +52,8 @@ def reading(desk: Desk) -> None:
             return
         at = min(desk.at, len(frames) - 1)
         _formula(desk, frames[at])
-        if desk.view.charts:
-            for title, figure in desk.view.charts(frames[: at + 1], desk.state.cfg).items():
+        if desk.view.charts and not desk.state.present:
+            for title, figure in desk.view.charts(frames[: at + 1], desk.state.cfg, dark()).items():
                 st.markdown(f"**{title}**")
                 st.plotly_chart(figure, key=f"{desk.topic}.{desk.view.name}.{title}", theme=None, alt=title)
 

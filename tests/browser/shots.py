@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,11 +74,10 @@ def _topic(tab: Tab, shot: Shot, out: Path) -> None:
 
 def _played(tab: Tab) -> None:
     """To the end of the run, or for six seconds."""
-    try:
+    with suppress(TooLong):
         tab.do("stage.speed = 6").until("stage.done && !stage.playing", seconds=PATIENCE)
-    except TooLong:
-        tab.do("stage.playing = false")
-    tab.do("stage.speed = 1").settled()
+    tab.do("stage.speed = 1").do("stage.seek(stage.cursor)").settled()
+    tab.page.wait_for_timeout(400)  # until the cursor has rested and the formula follows
 
 
 def _below(tab: Tab, shot: Shot, out: Path) -> None:
