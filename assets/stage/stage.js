@@ -361,7 +361,8 @@ class Stage {
     const most = this.columns.map(captions).reduce((a, b) => Math.max(a, b));
     const room = this.room() - most;
     const wishes = this.columns.map((column, i) => column.reduce((sum, panel) => sum + panel.wish(widths[i]), 0));
-    const wanted = Math.max(...wishes.filter((wish) => wish < Infinity), 0) || room;
+    const wish = Math.max(...wishes.filter((one) => one < Infinity), 0) || room;
+    const wanted = this.spec.present ? Math.max(wish, 0.85 * room) : wish; // a hall sees no empty half of a screen
     const plots = Math.max(180, Math.min(room, wanted));
     this.columns.forEach((column, i) => {
       const shares = column.reduce((sum, panel) => sum + panel.spec.share, 0);

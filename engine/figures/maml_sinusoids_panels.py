@@ -105,7 +105,7 @@ def of_train(cfg: train.Config) -> Panels:
     loss, level = Axis("loss on B", 0.05, 10, log=True), sinusoids.best_single(cfg.family)
     least = path("best single function", "truth", np.array([[0, level], [axis.high, level]]), width=2, dash="dash")
     return (
-        Panel(f"From the weights at the cursor, {k} step{'s' * (k > 1)} on A",
+        Panel(f"At the cursor: {k} step{'s' * (k > 1)} on A",
               task[:1] + learners(cfg, names, k, a, b) + task[1:], X, Y, name="task", weight=1.1,
               alt="A function with a few examples, and what the networks trained so far make of them"),
         Panel("New tasks: B after steps on A", curves(names, x, "after"), axis, loss, name="after", stack="right",

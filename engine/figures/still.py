@@ -18,7 +18,7 @@ def chart(*, x: str = "", y: str = "", key: str = "chart", dark: bool = False, h
     """An empty Plotly figure in the house's style; zoom and camera survive while `key` stays the same."""
     ink = colour("ink", dark)
     grid = "rgba(128,136,150,0.22)"
-    axis = dict(gridcolor=grid, zeroline=False, linecolor=grid, ticks="outside", tickcolor=grid)
+    axis = dict(gridcolor=grid, zeroline=False, linecolor=grid, ticks="outside", tickcolor=grid, automargin=True)
     return go.Figure().update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",

@@ -55,7 +55,8 @@ def reading(desk: Desk) -> None:
         if desk.view.charts and not desk.state.present:
             for title, figure in desk.view.charts(frames[: at + 1], desk.state.cfg, dark()).items():
                 st.markdown(f"**{title}**")
-                st.plotly_chart(figure, key=f"{desk.topic}.{desk.view.name}.{title}", theme=None, alt=title)
+                key, quiet = f"{desk.topic}.{desk.view.name}.{title}", {"displayModeBar": False}
+                st.plotly_chart(figure, key=key, theme=None, alt=title, config=quiet)
 
     with st.container(key="reading"):
         page()
