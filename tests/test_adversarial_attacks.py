@@ -17,7 +17,7 @@ from engine.adversarial_examples.goal import Goal, MaskedGradient, dlr, margin
 from engine.adversarial_examples.query import pixel_heights, turned
 from engine.adversarial_examples.threat import inside, length, project, steepest
 from engine.adversarial_examples.universal import fooling
-from engine.device import generator
+from engine.device import DEVICE, generator
 
 MINIMUM = ("ddn", "cw", "deepfool", "fmn")
 NORMED = ("fgsm", "bim", "pgd", "apgd", "noise", "universal")
@@ -269,7 +269,7 @@ def test_the_l2_budget_is_kept_and_each_row_may_have_its_own(name):
     model, x, y = digits(12)
     assert float(length(ATTACKS[name](model, x, y, eps=0.6, norm="l2", keep_failed=True) - x, "l2").max()) <= 0.6 + 1e-6
     if name != "universal":
-        room = torch.linspace(0, 0.3, len(x))
+        room = torch.linspace(0, 0.3, len(x), device=x.device)
         assert bool((length(ATTACKS[name](model, x, y, eps=room, keep_failed=True) - x, "linf") <= room + 1e-6).all())
 
 
@@ -289,7 +289,7 @@ def test_a_target_is_reached_or_the_picture_returned(name):
 
 
 def test_a_module_is_left_as_it_is():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10)).to(DEVICE)
     _, x, y = digits(6)
     with pytest.raises(ValueError, match="training mode"):
         fgsm(net, x, y, eps=0.1)
@@ -340,8 +340,8 @@ def test_failing_silently_is_not_allowed():
     with pytest.warns(MaskedGradient, match="look like probabilities"):
         pgd(lambda x: model(x).softmax(1), x, y, eps=0.1)
     with pytest.warns(MaskedGradient, match="is zero for 5 of 5"):
-        always = lambda x: torch.zeros(len(x), 10) + torch.arange(10.0) + 0 * x.sum((1, 2))[:, None]  # noqa: E731
-        assert torch.equal(apgd(always, x[:5], torch.full((5,), 9), eps=0.3), x[:5])
+        always = lambda x: torch.arange(10.0, device=x.device) + 0 * x.sum((1, 2))[:, None]  # noqa: E731
+        assert torch.equal(apgd(always, x[:5], torch.full((5,), 9, device=x.device), eps=0.3), x[:5])
 
 
 def test_the_whole_curve_in_one_call():

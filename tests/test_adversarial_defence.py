@@ -23,7 +23,7 @@ from engine.adversarial_examples import (
     training,
 )
 from engine.data.drawing import encode_picture
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.nets import Networks, cross_entropy
 
 
@@ -120,8 +120,8 @@ def layered(net, weights):
 
 def test_many_networks_are_each_one_network():
     rng = generator(0)
-    weights, x = NET.init(3, rng), torch.randn(1, 11, 5, generator=rng)
-    weights += 0.1 * torch.randn(weights.shape, generator=rng)
+    weights, x = NET.init(3, rng), torch.randn(1, 11, 5, generator=rng).to(DEVICE)
+    weights += 0.1 * torch.randn(weights.shape, generator=rng).to(DEVICE)
     for one, logits in zip(weights, NET(weights, x), strict=True):
         torch.testing.assert_close(layered(NET, one)(x[0]), logits, atol=1e-5, rtol=1e-5)
     assert weights.shape == (3, NET.size)
@@ -129,8 +129,8 @@ def test_many_networks_are_each_one_network():
 
 def test_losses_are_those_of_torch():
     rng = generator(1)
-    z, other = torch.randn(2, 9, 3, generator=rng), torch.randn(2, 9, 3, generator=rng)
-    y = torch.randint(3, (1, 9), generator=rng)
+    z, other = torch.randn(2, 9, 3, generator=rng).to(DEVICE), torch.randn(2, 9, 3, generator=rng).to(DEVICE)
+    y = torch.randint(3, (1, 9), generator=rng).to(DEVICE)
     expected = torch.nn.functional.cross_entropy(z.transpose(1, 2), y.expand(2, -1), reduction="none")
     torch.testing.assert_close(cross_entropy(z, y), expected)
     kl = torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=t) for t in (other, z)))
@@ -141,9 +141,9 @@ def test_losses_are_those_of_torch():
 @pytest.mark.parametrize("method", training.METHODS)
 def test_without_a_radius_every_method_is_plain_training(method):
     rng = generator(2)
-    weights, x = NET.init(2, rng), torch.rand(1, 8, 5, generator=rng)
-    y = torch.randint(3, (1, 8), generator=rng)
-    on = training.Problem(NET, x, y, training.Adversary(torch.zeros(2, 1, 1)), 0.4, rng)
+    weights, x = NET.init(2, rng), torch.rand(1, 8, 5, generator=rng).to(DEVICE)
+    y = torch.randint(3, (1, 8), generator=rng).to(DEVICE)
+    on = training.Problem(NET, x, y, training.Adversary(torch.zeros(2, 1, 1, device=DEVICE)), 0.4, rng)
     found = training.OBJECTIVES[method](on, weights)
     torch.testing.assert_close(found, cross_entropy(NET(weights, x), y), atol=1e-5, rtol=1e-5)
 
@@ -151,17 +151,21 @@ def test_without_a_radius_every_method_is_plain_training(method):
 @pytest.mark.parametrize("method", training.METHODS)
 def test_with_a_radius_the_loss_is_higher_and_the_model_unchanged(method):
     rng = generator(3)
-    weights, x = NET.init(2, rng), torch.rand(1, 40, 5, generator=rng)
-    y, before = torch.randint(3, (1, 40), generator=rng), weights.clone()
-    on = training.Problem(NET, x, y, training.Adversary(torch.full((2, 1, 1), 0.2)), 0.5, rng)
+    weights, x = NET.init(2, rng), torch.rand(1, 40, 5, generator=rng).to(DEVICE)
+    y, before = torch.randint(3, (1, 40), generator=rng).to(DEVICE), weights.clone()
+    on = training.Problem(NET, x, y, training.Adversary(torch.full((2, 1, 1), 0.2, device=DEVICE)), 0.5, rng)
     found = training.OBJECTIVES[method](on, weights).mean()
     assert found > cross_entropy(NET(weights, x), y).mean() and torch.equal(weights, before)
 
 
 def test_the_adversary_keeps_to_its_ball_and_box():
     rng = generator(4)
-    weights, x, y = NET.init(3, rng), torch.rand(1, 30, 5, generator=rng), torch.randint(3, (1, 30), generator=rng)
-    eps = torch.tensor([0.0, 0.1, 0.6])[:, None, None]
+    weights, x, y = (
+        NET.init(3, rng),
+        torch.rand(1, 30, 5, generator=rng).to(DEVICE),
+        torch.randint(3, (1, 30), generator=rng).to(DEVICE),
+    )
+    eps = torch.tensor([0.0, 0.1, 0.6], device=DEVICE)[:, None, None]
     on = training.Problem(NET, x, y, training.Adversary(eps), 0.0, rng)
     seen = training.attacked(on, weights)
     assert ((seen - x).abs() <= eps + 1e-6).all() and seen.min() >= 0 and seen.max() <= 1
@@ -170,10 +174,14 @@ def test_the_adversary_keeps_to_its_ball_and_box():
 
 def test_the_one_step_of_a_linear_network_reaches_the_best_corner():
     net, rng = Networks((4, 2)), generator(5)
-    weights, x, y = net.init(1, rng), torch.randn(1, 20, 4, generator=rng), torch.randint(2, (1, 20), generator=rng)
-    adversary = training.Adversary(torch.full((1, 1, 1), 0.3), 1, 1.0, -9.0, 9.0)
+    weights, x, y = (
+        net.init(1, rng),
+        torch.randn(1, 20, 4, generator=rng).to(DEVICE),
+        torch.randint(2, (1, 20), generator=rng).to(DEVICE),
+    )
+    adversary = training.Adversary(torch.full((1, 1, 1), 0.3, device=DEVICE), 1, 1.0, -9.0, 9.0)
     seen = adversary(lambda z: net(weights, z), x, lambda z: cross_entropy(z, y), x)
-    corners = 0.3 * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 4)
+    corners = 0.3 * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], device=DEVICE)] * 4)
     brute = torch.stack([cross_entropy(net(weights, x + corner), y) for corner in corners]).amax(0)
     torch.testing.assert_close(cross_entropy(net(weights, seen), y), brute)
 
@@ -182,7 +190,11 @@ def test_robust_accuracy_falls_with_the_radius_and_starts_at_the_clean_one():
     seen, weights = defend.load("digits", 0), masking.trained(0)
     x, y, net = seen.test[:, :100], seen.labels[:, :100], masking.NET
     held = [
-        float(training.robust(net, weights, x, y, training.Adversary(torch.full((1, 1, 1), eps)), generator(0)))
+        float(
+            training.robust(
+                net, weights, x, y, training.Adversary(torch.full((1, 1, 1), eps, device=DEVICE)), generator(0)
+            )
+        )
         for eps in (0.0, 0.05, 0.1, 0.2)
     ]
     assert held[0] == float(training.accuracy(net, weights, x, y)) and held == sorted(held, reverse=True)
@@ -191,11 +203,11 @@ def test_robust_accuracy_falls_with_the_radius_and_starts_at_the_clean_one():
 
 def test_input_gradients_are_finite_differences():
     rng = generator(6)
-    weights, x = NET.init(1, rng).double(), torch.randn(1, 2, 5, generator=rng, dtype=torch.float64)
-    y, h = torch.tensor([[0, 2]]), 1e-6
+    weights, x = NET.init(1, rng).double(), torch.randn(1, 2, 5, generator=rng, dtype=torch.float64).to(DEVICE)
+    y, h = torch.tensor([[0, 2]], device=DEVICE), 1e-6
     slope = training.input_gradient(NET, weights, x, y)
     for i in range(5):
-        move = h * torch.eye(5, dtype=torch.float64)[i]
+        move = h * torch.eye(5, dtype=torch.float64, device=DEVICE)[i]
         up, down = (cross_entropy(NET(weights, x + s * move), y) for s in (1, -1))
         torch.testing.assert_close(slope[..., i], (up - down) / (2 * h), atol=1e-7, rtol=1e-6)
 
@@ -239,7 +251,7 @@ def test_a_heavy_point_pulls_the_boundary_over_itself():
 
 def test_victims_are_counted_and_nested():
     hit = backdoor.victims(1000, generator(0)).view(len(backdoor.SHARES), backdoor.SEEDS, -1)
-    assert (hit.sum(-1) == torch.tensor(backdoor.SHARES)[:, None].mul(1000).round()).all()
+    assert (hit.sum(-1) == torch.tensor(backdoor.SHARES, device=hit.device)[:, None].mul(1000).round()).all()
     assert (hit[:-1] <= hit[1:]).all()
 
 
@@ -250,8 +262,10 @@ def test_signs_cover_what_they_should():
     drawn[0, 0] = drawn[27, 27] = 1.0
     mask = backdoor.sign(backdoor.Config(sign="yours", picture=encode_picture(drawn), strength=0.5))
     assert mask[0] == mask[63] == 0.5 and mask.sum() == 1
-    x = torch.rand(3, 64, generator=generator(0))
-    assert torch.equal(backdoor.stamped(x, torch.zeros(64)), x) and (backdoor.stamped(x, mask) >= x).all()
+    x = torch.rand(3, 64, generator=generator(0)).to(DEVICE)
+    assert (
+        torch.equal(backdoor.stamped(x, torch.zeros(64, device=DEVICE)), x) and (backdoor.stamped(x, mask) >= x).all()
+    )
 
 
 def test_a_sign_without_ink_teaches_only_wrong_labels():
@@ -275,13 +289,13 @@ def test_slopes_of_digits_are_scaled_about_grey():
 def test_the_nearest_known_picture_is_that_of_scikit_learn():
     cfg = collision.Config(data="digits", model="linear", steps=20)
     on = collision.stage(cfg, collision.trained(cfg))
-    poison_of = on.goal + 0.1 * torch.rand(on.goal.shape, generator=generator(0))
+    poison_of = on.goal + 0.1 * torch.rand(on.goal.shape, generator=generator(0)).to(DEVICE)
     own, others = collision.nearest(on, poison_of, cfg.base)
     for i in range(3):
-        seen = np.concatenate([on.known.numpy(), poison_of[i : i + 1].numpy()])
+        seen = np.concatenate([on.known.cpu().numpy(), poison_of[i : i + 1].cpu().numpy()])
         victim = KNeighborsClassifier(1).fit(seen, [*on.labels.tolist(), cfg.base])
-        assert victim.predict(on.goal[i : i + 1].numpy())[0] == own[i] == cfg.base
-        assert (victim.predict(on.others.numpy()) == others[i].numpy()).mean() > 0.99
+        assert victim.predict(on.goal[i : i + 1].cpu().numpy())[0] == own[i] == cfg.base
+        assert (victim.predict(on.others.cpu().numpy()) == others[i].cpu().numpy()).mean() > 0.99
     assert not (on.known[:, None] == collision.features(collision.trained(cfg), on.base)).all(-1).any()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.data.points import SETS, encode
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.diffusion_denoising import learn, train
 from engine.diffusion_denoising.model import (
     PREDICTION_TYPES,
@@ -93,10 +93,10 @@ def test_fourier_features_are_waves():
 
 
 def test_descent_finds_the_bottom_of_a_bowl():
-    descent = Descent(torch.tensor([3.0, -2.0]), 400, 0.1)
+    descent = Descent(torch.tensor([3.0, -2.0], device=DEVICE), 400, 0.1)
     for _ in range(400):
         descent(lambda w: (w - 1).square().sum())
-    assert torch.allclose(descent.average, torch.ones(2), atol=1e-2) and descent.loss_ema < 1e-3
+    assert torch.allclose(descent.average, torch.ones(2, device=DEVICE), atol=1e-2) and descent.loss_ema < 1e-3
 
 
 @pytest.mark.parametrize("name", ["swiss_roll", "eight_gaussians", "circles"])
@@ -123,9 +123,9 @@ def test_the_last_frame_rebuilds_the_network():
     cfg = learn.Config(train_steps=60)
     frames = list(learn.run(cfg))
     assert all(frame.weights.shape == (0,) for frame in frames[:-1])
-    exam_noise = torch.from_numpy(frames[-1].paths[:, 0])
+    exam_noise = torch.from_numpy(frames[-1].paths[:, 0]).to(DEVICE)
     states = heun(learn.denoiser(cfg, frames[-1].weights), schedule("log_linear", 1000), 10, exam_noise)
-    assert np.allclose(last(states).x.numpy(), frames[-1].paths[:, -1], atol=1e-4)
+    assert np.allclose(last(states).x.cpu().numpy(), frames[-1].paths[:, -1], atol=1e-4)
     assert np.array_equal(frames[-1].paths[:, -1], frames[-1].samples[:12])
 
 
@@ -141,7 +141,7 @@ def test_train_is_usable_alone():
     p, rng = SETS["moons"](), generator(0)
     *_, descent = train(p.sample, schedule("log_linear", 1000), rng, train_steps=300)
     denoise = Denoiser(descent.average, net=network(64))
-    x = last(heun(denoise, schedule("log_linear", 1000), 20, torch.randn(500, 2, generator=rng))).x
+    x = last(heun(denoise, schedule("log_linear", 1000), 20, torch.randn(500, 2, generator=rng).to(DEVICE))).x
     assert off_manifold(x, p) < 0.15
 
 

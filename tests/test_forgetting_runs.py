@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.forgetting_curves import boundary, contest, course, curves, frontier, metrics, rehearsal
 from engine.forgetting_curves.backprop import backward, forward, misfit
 from engine.forgetting_curves.memory import Coreset, Examples, Gaussians, Reservoir, herd, of_task
@@ -33,7 +33,7 @@ def finish(training):
 
 def test_gradients_are_those_of_automatic_differentiation():
     net, rng = Networks((7, 6, 5, 4)), generator(0)
-    weights = net.init(3, rng).double()
+    weights = net.init(3, rng).double().cpu()
     x, y = torch.randn(3, 9, 7, generator=rng, dtype=torch.float64), torch.randint(4, (3, 9), generator=rng)
     seen = forward(net, weights, x)
     found = backward(net, weights, seen[:-1], misfit(seen[-1], y))
@@ -220,7 +220,7 @@ def test_a_coreset_shares_its_room_between_the_classes():
     for number, task in enumerate(short(count=2)):
         box.add(of_task(task, number, 2), of_task(task, number, 2).x)
     assert box.kept is not None
-    assert sorted(np.bincount(box.kept.y[0].numpy()).tolist()) == [2, 3, 3, 3] and box.kept.y.shape == (2, 11)
+    assert sorted(np.bincount(box.kept.y[0].cpu().numpy()).tolist()) == [2, 3, 3, 3] and box.kept.y.shape == (2, 11)
 
 
 def test_the_generator_has_the_mean_and_the_spread_of_each_class():
@@ -233,7 +233,7 @@ def test_the_generator_has_the_mean_and_the_spread_of_each_class():
         own, true = found.x[0, found.y[0] == label], task.x[task.y == label]
         assert (own.mean(0) - true.mean(0)).abs().max() < 0.08
         inside = (true.mean(0) > 0.3) & (true.mean(0) < 0.7)  # where clipping hardly matters
-        assert (own.std(0)[inside] / true.std(0)[inside]).mean() == pytest.approx(1, abs=0.25)
+        assert (own.std(0)[inside] / true.std(0)[inside]).mean().item() == pytest.approx(1, abs=0.25)
 
 
 def test_few_winners_and_those_in_use_are_dropped():
@@ -330,8 +330,8 @@ def test_strange_tasks_are_refused():
 
 def test_tasks_in_the_plane_are_turned_copies_of_the_places_of_the_first():
     first, second = in_the_plane(2, 0, 90.0)
-    assert (first.x.mean(0) - torch.tensor([1.5, 0.0])).abs().max() < 0.1
-    assert (second.x.mean(0) - torch.tensor([0.0, 1.5])).abs().max() < 0.1
+    assert (first.x.mean(0) - torch.tensor([1.5, 0.0], device=DEVICE)).abs().max() < 0.1
+    assert (second.x.mean(0) - torch.tensor([0.0, 1.5], device=DEVICE)).abs().max() < 0.1
     task = drawn(torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]), "D")
     assert isinstance(task, Task) and set(task.y.tolist()) == {0, 1} and len(task.y) >= 150
 

@@ -10,7 +10,7 @@ from scipy.ndimage import rotate
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.forgetting_curves import fisher, importance, interference, pair, plane, room, subspace, winners
 from engine.nets import Networks, cross_entropy
 
@@ -20,7 +20,7 @@ NET = Networks((5, 7, 6, 3))
 def drawn(k=1, n=11, seed=0):
     """Networks (k, size), examples (1, n, 5) and labels (1, n) in double precision."""
     rng = generator(seed)
-    weights = NET.init(k, rng).double()
+    weights = NET.init(k, rng).double().cpu()
     weights += 0.1 * torch.randn(weights.shape, generator=rng, dtype=torch.float64)
     x = torch.randn(1, n, 5, generator=rng, dtype=torch.float64)
     return weights, x, torch.randint(3, (1, n), generator=rng)
@@ -184,14 +184,14 @@ def test_the_proximal_step_is_the_minimum_that_it_claims():
 def test_three_places_lie_in_their_plane():
     cfg = plane.Config(data="points", steps=30)
     on = plane.of(cfg)
-    torch.testing.assert_close(on.axes @ on.axes.T, torch.eye(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(on.axes @ on.axes.T, torch.eye(2, device=DEVICE), atol=1e-5, rtol=0)
     assert abs(on.corners[1, 1]) < 1e-4 and (on.corners[0] == 0).all() and (on.corners > on.low).all()
     net, tasks = plane.NETS["points"], pair.pair("points", cfg.angle, 0)
-    places = on.start + torch.from_numpy(on.corners[1:]) @ on.axes
+    places = on.start + torch.from_numpy(on.corners[1:]).to(DEVICE) @ on.axes
     assert cross_entropy(net(places[:1], tasks.new.x[None]), tasks.new.y[None]).mean() < 0.2
     dense = fisher.full(net, on.start[None], tasks.old.x[None])
-    np.testing.assert_allclose(on.form, (on.axes @ dense @ on.axes.T / 2).numpy(), atol=1e-5)
-    np.testing.assert_allclose(on.diagonal, ((on.axes * dense.diagonal()) @ on.axes.T / 2).numpy(), atol=1e-5)
+    np.testing.assert_allclose(on.form, (on.axes @ dense @ on.axes.T / 2).cpu().numpy(), atol=1e-5)
+    np.testing.assert_allclose(on.diagonal, ((on.axes * dense.diagonal()) @ on.axes.T / 2).cpu().numpy(), atol=1e-5)
 
 
 def test_an_outline_has_its_height_everywhere():
@@ -289,7 +289,7 @@ def test_an_impossible_number_of_winners_is_refused(k):
 
 def test_groups_of_networks_have_their_own_number_of_winners():
     net = winners.Winners((3, 300))
-    weights = winners.NET.init(4, generator(0))
+    weights = winners.NET.init(4, generator(0)).cpu()
     h = net.hidden(weights, torch.rand(1, 9, 64, generator=generator(1)))
     assert ((h[:2] > 0).sum(-1) == 3).all() and ((h[2:] > 0).sum(-1) > 3).all()
     mask = torch.ones(1, 9, winners.UNITS)

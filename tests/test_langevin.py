@@ -28,7 +28,7 @@ def gaussian_variance(step_size: float, chains: int = 20_000) -> tuple[float, fl
     x, seen = p.sample(chains, rng).double(), []
     wait = math.ceil(3 / abs(math.log(abs(1 - step_size) + 1e-12))) + 1  # autocorrelation below e^-3
     for k in range(20 * wait):
-        x = langevin_step(x, p.score, step_size, torch.randn(x.shape, generator=rng, dtype=x.dtype))
+        x = langevin_step(x, p.score, step_size, torch.randn(x.shape, generator=rng, dtype=x.dtype).to(x))
         if k >= 8 * wait and k % wait == 0:
             seen.append(float(x.square().mean()))
     limit = langevin.stationary_variance(1.0, step_size)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine.data import digits, drawing
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.figures import latent_anatomy
 from engine.knob import extremes
 from engine.latent_spaces import between, collapse, factors, holes, trick
@@ -97,18 +97,18 @@ def test_more_samples_in_an_estimate_divide_both_variances():
 def test_terms_of_a_linear_family_are_those_of_a_careful_estimate():
     family, rng = collapse.Family(5, 3), generator(0)
     weights = family.init(2, rng).double()
-    weights += 0.3 * torch.randn(weights.shape, generator=rng).double()
-    x = torch.randn(7, 5, generator=rng).double()
-    error, kl = family.terms(weights, x, torch.empty(0))
+    weights += 0.3 * torch.randn(weights.shape, generator=rng).double().to(DEVICE)
+    x = torch.randn(7, 5, generator=rng).double().to(DEVICE)
+    error, kl = family.terms(weights, x, torch.empty(0, device=DEVICE))
     mean, log_var = family.encode(weights, x)
-    noise = torch.randn(40_000, 2, 7, 3, generator=rng).double()
+    noise = torch.randn(40_000, 2, 7, 3, generator=rng).double().to(DEVICE)
     z = mean + (log_var / 2).exp() * noise
     parts = family.parts(weights)
     found = ((z @ parts[3] + parts[4] - x) ** 2).sum(3).mean(2)
     spread = found.std(0) / len(found) ** 0.5
     assert bool(((found.mean(0) - error).abs() < 4 * spread).all())
     q = torch.distributions.Normal(mean, (log_var / 2).exp().expand_as(mean))
-    prior = torch.distributions.Normal(torch.zeros(()).double(), torch.ones(()).double())
+    prior = torch.distributions.Normal(torch.zeros(()).double().to(DEVICE), torch.ones(()).double().to(DEVICE))
     torch.testing.assert_close(kl, torch.distributions.kl_divergence(q, prior).mean(1))
 
 
@@ -116,7 +116,7 @@ def test_networks_of_a_family_do_not_touch_each_other():
     family, rng = collapse.Family(6, 2, 4), generator(0)
     weights = family.init(3, rng)
     weights[1] += 0.1
-    x, noise = torch.randn(9, 6, generator=rng), torch.randn(9, 2, generator=rng)
+    x, noise = torch.randn(9, 6, generator=rng).to(DEVICE), torch.randn(9, 2, generator=rng).to(DEVICE)
     together = family.terms(weights, x, noise)
     for i in range(3):
         for all_of_them, alone in zip(together, family.terms(weights[i : i + 1], x, noise), strict=True):
@@ -231,7 +231,7 @@ def test_the_gap_is_one_where_each_dimension_is_a_factor():
 
 def test_a_strip_changes_one_dimension_alone():
     shape = collapse.Family(9, 3, 5)
-    weights, code = shape.init(1, generator(0)), torch.tensor([0.1, -0.2, 0.3])
+    weights, code = shape.init(1, generator(0)), torch.tensor([0.1, -0.2, 0.3], device=DEVICE)
     strips = factors.traversals(shape, weights, code, torch.tensor([2, 0, 1])).view(3, factors.STOPS, 9)
     z = code.clone()
     z[2] = -factors.FAR

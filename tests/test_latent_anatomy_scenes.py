@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from engine.claim import Claim
+from engine.device import DEVICE
 from engine.figures.latent_anatomy import SCENES, VIEWS
 from engine.latent_spaces import between, bound_claims, collapse, factors
 from tests.topics import filming
@@ -80,8 +81,11 @@ def test_halfway_pixels_make_a_ghost():
 
 
 def test_one_step_here_is_three_steps_there():
-    (model, spots) = between.trained(between.Config().learning), torch.from_numpy(end("stretch").codes[:, :2])
-    stretch = torch.linalg.eigvalsh(between.metric(model, spots).detach())[:, -1].sqrt()
+    (model, spots) = (
+        between.trained(between.Config().learning),
+        torch.from_numpy(end("stretch").codes[:, :2]).to(DEVICE),
+    )
+    stretch = torch.linalg.eigvalsh(between.metric(model, spots).detach())[:, -1].sqrt().cpu()
     low, high = np.quantile(stretch, [0.1, 0.9])
     assert high > 2.5 * low
 

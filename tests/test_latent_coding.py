@@ -242,12 +242,12 @@ def test_the_density_of_codes_is_a_mean_of_gaussians_of_scipys_width():
 def linear():
     """The digits' problem with three dimensions, and random weights for it."""
     on = axes.problem("digits", 3)
-    return on, 0.3 * random(3, 64), 0.3 * random(64, 3, seed=1), 0.2 * random(3, seed=2)
+    return on, *(t.to(DEVICE) for t in (0.3 * random(3, 64), 0.3 * random(64, 3, seed=1), 0.2 * random(3, seed=2)))
 
 
 def test_the_squared_error_is_the_mean_over_the_pictures(linear):
     on, encoder, decoder, _ = linear
-    x = torch.tensor(X - X.mean(0))
+    x = torch.tensor(X - X.mean(0), device=DEVICE)
     exact = (x - x @ encoder.T @ decoder.T).square().sum(1).mean()
     torch.testing.assert_close(axes.squared_error(on, encoder, decoder), exact, check_dtype=False)
 
@@ -255,24 +255,25 @@ def test_the_squared_error_is_the_mean_over_the_pictures(linear):
 def test_the_exact_elbo_is_what_samples_estimate(linear):
     on, encoder, decoder, log_var = linear
     coder = Coder(64, 3, "gaussian", linear=True, noisy=True, noise=on.noise**0.5)
-    mean = torch.tensor(X.mean(0))
-    first = torch.cat([encoder.T, torch.zeros(64, 3)], 1)
+    mean = torch.tensor(X.mean(0), device=DEVICE)
+    first = torch.cat([encoder.T, torch.zeros(64, 3, device=DEVICE)], 1)
     parts = [first.flatten(), -encoder @ mean, log_var, decoder.T.flatten(), mean]
-    model = Model("vae", coder, torch.cat(parts).double(), torch.zeros(3), torch.ones(3), (64,))
-    drawn = torch.stack([model.elbo(torch.tensor(X), generator(s)).mean() for s in range(40)])
+    origin, unit = torch.zeros(3, device=DEVICE), torch.ones(3, device=DEVICE)
+    model = Model("vae", coder, torch.cat(parts).double(), origin, unit, (64,))
+    drawn = torch.stack([model.elbo(torch.tensor(X, device=DEVICE), generator(s)).mean() for s in range(40)])
     exact = -float(axes.negative_elbo(on, encoder, decoder, log_var))
     assert abs(float(drawn.mean()) - exact) < 4 * float(drawn.std()) / 40**0.5
 
 
 def test_the_limit_of_the_elbo_is_probabilistic_pcas_likelihood(linear):
     on = linear[0]
-    u, values = on.found.components.numpy(), on.eigenvalues.numpy()
+    u, values = on.found.components.cpu().numpy(), on.eigenvalues.cpu().numpy()
     covariance = u.T * (values - on.noise) @ u + on.noise * np.eye(64)
     exact = stats.multivariate_normal(X.mean(0), covariance).logpdf(X).mean()
     assert axes.likelihood(on) == pytest.approx(exact, abs=1e-8)
-    decoder = torch.tensor(u.T * np.sqrt(values - on.noise))
-    encoder = torch.linalg.solve(decoder.T @ decoder + on.noise * torch.eye(3), decoder.T)
-    log_var = torch.log(torch.tensor(on.noise / values))
+    decoder = torch.tensor(u.T * np.sqrt(values - on.noise), device=DEVICE)
+    encoder = torch.linalg.solve(decoder.T @ decoder + on.noise * torch.eye(3, device=DEVICE), decoder.T)
+    log_var = torch.log(torch.tensor(on.noise / values, device=DEVICE))
     assert -float(axes.negative_elbo(on, encoder, decoder, log_var)) == pytest.approx(exact, abs=1e-8)
 
 
@@ -498,3 +499,10 @@ def test_settings_that_cannot_run_become_the_nearest_that_can():
 def test_pictures_that_are_gone_are_asked_for_again():
     with pytest.raises(ValueError, match="bring them again"):
         data.examples("yours", "0123456789abcdef")
+
+
+def test_a_model_learns_also_where_gradients_are_switched_off():
+    x = torch.rand(200, 8, 8, generator=generator(0))
+    with torch.no_grad():
+        model = fit(x, "deep", steps=3)
+    assert torch.equal(model.weights, fit(x, "deep", steps=3).weights)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.data.points import encode, mixture
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.diffusion_denoising import luck
 from engine.diffusion_denoising.model import PREDICTION_TYPES, Denoiser, init, network
 from engine.diffusion_denoising.schedules import schedule
@@ -35,8 +35,8 @@ def test_each_row_of_the_batch_is_the_single_network(kind, width):
     side = crowd(luck.Config(runs=3, prediction_type=kind, width=width))
     net, rng = network(width), generator(7)
     side.descent.average.copy_(torch.stack([init(net, rng) for _ in range(3)]))
-    side.descent.average.add_(0.1 * torch.randn(side.descent.average.shape, generator=rng))
-    x = torch.randn(3, 20, 2, generator=rng)
+    side.descent.average.add_(0.1 * torch.randn(side.descent.average.shape, generator=rng).to(DEVICE))
+    x = torch.randn(3, 20, 2, generator=rng).to(DEVICE)
     for sigma in (0.02, 0.5, 8.0):
         alone = torch.stack([Denoiser(w, kind, net)(y, sigma) for w, y in zip(side.descent.average, x, strict=True)])
         assert torch.allclose(side.denoise(x, sigma), alone, rtol=1e-5, atol=1e-5)
@@ -110,7 +110,7 @@ def test_bands_are_the_extremes_and_the_middle_of_the_runs():
 def test_the_best_and_the_worst_cloud_are_those_of_the_numbers():
     p, frame = mixture("swiss_roll", ""), list(luck.run(replace(SHORT, runs=4)))[-1]
     exam = luck.Exam(p, PLAN, generator(luck.EXAM))
-    best, worst = (torch.from_numpy(cloud) for cloud in (frame.samples_best, frame.samples_worst))
+    best, worst = (torch.from_numpy(cloud).to(DEVICE) for cloud in (frame.samples_best, frame.samples_worst))
     assert exam.truth(best) == pytest.approx(frame.w2_low, abs=1e-5)
     assert exam.truth(worst) == pytest.approx(frame.w2_high, abs=1e-5)
     assert off_manifold(best, p) == pytest.approx(frame.off[frame.w2.argmin()], abs=1e-6)

@@ -29,14 +29,19 @@ from engine.maml_adaptation.sinusoids import (
 NET = Learner()
 
 
+def here(tasks: Tasks) -> Tasks:
+    """On the CPU, where the weights of these tests are."""
+    return Tasks(*(part.cpu() for part in tasks))
+
+
 def exact(tasks: Tasks) -> Tasks:
-    return Tasks(*(part.double() for part in tasks))
+    return Tasks(*(part.double() for part in here(tasks)))
 
 
 def weights(s: int, seed: int = 0) -> Tensor:
     """Generic ones, with biases everywhere: (s, size) in float64"""
     rng = generator(seed)
-    start = NET.init(s, rng).double()
+    start = NET.init(s, rng).double().cpu()
     for matrix in NET.layers(start):
         matrix[:, -1, :40] += 0.2 * torch.randn(matrix[:, -1, :40].shape, generator=rng)
     return start
@@ -142,7 +147,7 @@ def test_five_meta_steps_are_those_of_autograd_through_the_loop(method, steps):
 def test_single_precision_follows_double():
     rng, rules = generator(2), [Adam(weights(1).float(), 0.01), Adam(weights(1), 0.01)]
     for _ in range(5):
-        tasks = sinusoid_tasks(10, 10, rng)
+        tasks = here(sinusoid_tasks(10, 10, rng))
         for rule, batch in zip(rules, (tasks, exact(tasks)), strict=True):
             meta_step(NET, "maml", rule, batch, Inner(0.01, 1))
     assert float((rules[0].weights - rules[1].weights).abs().max()) < 1e-4
@@ -174,7 +179,7 @@ def test_with_the_sets_mixed_up_the_gradient_is_another():
 
 @pytest.mark.parametrize("head_only", [False, True])
 def test_adapting_here_and_in_numpy(head_only):
-    w, tasks = weights(1).float(), sinusoid_tasks(1, 10, generator(4))
+    w, tasks = weights(1).float(), here(sinusoid_tasks(1, 10, generator(4)))
     *_, last = adapt(NET, w, tasks.x, tasks.y, fast_lr=0.01, adaptation_steps=20, head_only=head_only)
     places = given.flat(tasks.x, tasks.y)
     style = dict(points=places.tolist(), sizes=NET.sizes, fast_lr=0.01, head=head_only)
@@ -193,7 +198,7 @@ def test_without_examples_nothing_changes():
 
 
 def test_examples_all_in_one_place_are_learned():
-    w = learning.meta_train("maml", meta_iterations=30)
+    w = learning.meta_train("maml", meta_iterations=30).cpu()
     x, y = with_ones(torch.full((1, 10), 1.5)), torch.full((1, 10, 1), 2.0)
     *_, last = adapt(NET, w, x, y, adaptation_steps=20)
     assert float(losses(NET, last, x, y)) < 0.01
@@ -219,7 +224,7 @@ def test_examples_of_a_wrong_shape_are_refused():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tasks_of_every_family(family):
-    tasks = sinusoid_tasks(50, 7, generator(0), query=11, family=family)
+    tasks = here(sinusoid_tasks(50, 7, generator(0), query=11, family=family))
     assert tasks.x.shape == (50, 7, 2) and tasks.query_y.shape == (50, 11, 1)
     assert (tasks.x[..., 0].abs() <= REACH).all() and (tasks.x[..., 1] == 1).all()
     again = FAMILIES[family].function(tasks.params, tasks.query_x[..., 0])
@@ -310,7 +315,8 @@ def test_meta_training_is_repeatable_and_learns():
 def test_a_batch_of_seeds_learns_what_each_would_alone():
     both = Adam(weights(2).float(), 0.01)
     alone = [Adam(one[None].clone(), 0.01) for one in both.weights]
-    for tasks, _ in zip(batches(6, 10, generator(1)), range(5), strict=False):
+    for drawn, _ in zip(batches(6, 10, generator(1)), range(5), strict=False):
+        tasks = here(drawn)
         meta_step(NET, "anil", both, tasks, Inner(0.01, 2))
         for i, rule in enumerate(alone):
             meta_step(NET, "anil", rule, Tasks(*(part[3 * i : 3 * i + 3] for part in tasks)), Inner(0.01, 2))

@@ -76,7 +76,7 @@ def test_sharpness_against_the_dense_hessian(trained):
     for seed in range(3):
         assert sharpness(task, weights, generator(seed)) == pytest.approx(float(exact[-1]), rel=1e-6)
     values, vectors = top(task.curvature(weights), task.net.size, 2, generator(0), like=weights, tolerance=1e-5)
-    np.testing.assert_allclose(values, exact[[-1, -2]].numpy(), rtol=1e-4)
+    np.testing.assert_allclose(values, exact[[-1, -2]].cpu().numpy(), rtol=1e-4)
     assert abs(float(vectors[0] @ vectors[1])) < 1e-5
 
 
@@ -90,7 +90,7 @@ def test_lanczos_ends_by_itself_where_the_space_is_small():
 
 def test_density_of_a_small_network_integrates_to_its_spectrum():
     task, weights = small(*CASES[1])
-    exact = torch.linalg.eigvalsh(task.hessian(weights[:1])).numpy()
+    exact = torch.linalg.eigvalsh(task.hessian(weights[:1])).cpu().numpy()
     places = np.linspace(exact.min() - 1, exact.max() + 1, 4001)
     start = torch.randn(300, task.net.size, generator=generator(0)).to(weights)
     spread = density(lanczos(task.curvature(weights[:1]), start, 30), places, 0.05)
@@ -157,7 +157,7 @@ def test_a_training_replays_and_shares_its_tape():
 
 def test_a_network_that_runs_away_is_held_and_told():
     task, weights = small(*CASES[1])
-    recipe = Recipe("gd", torch.tensor([[1e-3], [1e9], [1e-3]]), 0, Hyper())
+    recipe = Recipe("gd", torch.tensor([[1e-3], [1e9], [1e-3]], device=DEVICE), 0, Hyper())
     last = final(train(task, weights, recipe, 30, generator(0)))
     assert last.diverged[0] == -1 and last.diverged[1] > 0 and bool(last.weights.isfinite().all())
 
@@ -183,13 +183,13 @@ def test_rescaling_keeps_the_function_and_refuses_what_would_not(trained):
 
 def test_reordering_undoes_a_shuffle(trained):
     task, weights = trained
-    shuffle = torch.randperm(16, generator=generator(0))
+    shuffle = torch.randperm(16, generator=generator(0)).to(DEVICE)
     first, bias, second, last = task.net.parts(weights)
     pieces = first[:, shuffle], bias[:, shuffle], second[:, :, shuffle], last
     mixed = torch.cat([piece.flatten(1) for piece in pieces], 1)
     torch.testing.assert_close(task.net(mixed, task.x), task.net(weights, task.x), rtol=1e-4, atol=1e-4)
     back = between.matched(task.net, weights, mixed, task.x)
-    assert task.loss(back) == pytest.approx(float(task.loss(weights)), rel=1e-5)
+    assert float(task.loss(back)) == pytest.approx(float(task.loss(weights)), rel=1e-5)
     alive = task.net.forward(weights, task.x)[1][1][0].any(1)
     torch.testing.assert_close(task.net.parts(back)[0][0, alive], first[0, alive])
 

@@ -11,7 +11,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from engine.data.points import SETS, Mixture, encode
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.diffusion_denoising import forward, learn, reverse
 from engine.diffusion_denoising.model import predict_noise
 from engine.diffusion_denoising.samplers import (
@@ -149,7 +149,7 @@ def test_with_the_exact_denoiser_every_sampler_reaches_the_data(sampler, name, l
     walk = SAMPLERS[sampler](
         p.denoise, schedule(levels, 1000), steps_within(sampler, 100), start(1000), normal(generator(1))
     )
-    x = last(walk).x
+    x = last(walk).x.to(DEVICE)
     assert truth(x) < truth.floor + 4 * truth.spread + 0.02
     assert off_manifold(x, p) < 0.04
 
@@ -190,7 +190,9 @@ def test_a_short_schedule_starts_from_the_wrong_noise(sampler):
     truth = Truth(MOONS.sample, 4000, generator(9))
     good, bad = (
         truth(
-            last(SAMPLERS[sampler](MOONS.denoise, plan, steps_within(sampler, 50), start(4000), normal(generator(1)))).x
+            last(
+                SAMPLERS[sampler](MOONS.denoise, plan, steps_within(sampler, 50), start(4000), normal(generator(1)))
+            ).x.to(DEVICE)
         )
         for plan in (schedule("log_linear", 1000), schedule("linear", 50))
     )

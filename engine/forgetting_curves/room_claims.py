@@ -5,7 +5,7 @@ from functools import cache
 import torch
 
 from engine.claim import Evidence, claim
-from engine.device import generator
+from engine.device import DEVICE, generator
 from engine.forgetting_curves import room, winners
 from engine.forgetting_curves.pair import accuracy, batch, numerals, pair, slope
 from engine.forgetting_curves.subspace import kept, project, rank, spans
@@ -44,9 +44,9 @@ def at_full_rank() -> float:
     weights = net.init(1, rng).double()
     for bias in net.parts(weights)[1::2]:
         bias += 0.5  # so that every unit is active on some example
-    x = torch.randn(1, 200, 12, generator=rng, dtype=torch.float64)
+    x = torch.randn(1, 200, 12, generator=rng, dtype=torch.float64).to(DEVICE)
     found = spans(net, weights, x)
-    gradient = slope(net, weights, x, torch.randint(5, (1, 200), generator=rng))[1]
+    gradient = slope(net, weights, x, torch.randint(5, (1, 200), generator=rng).to(DEVICE))[1]
     left = project(net, gradient, [kept(span, rank(span.energy, 1.0)) for span in found])
     return float(left.norm() / gradient.norm())
 

@@ -194,6 +194,7 @@ class Training:
         return Model(self.method, self.coder, weights, shift, scale, self.shape)
 
 
+@torch.enable_grad()
 def fit(
     images: Tensor, method: str = "vae", *, n_components: int = 2, beta: float = 1.0, steps: int = 1500, seed: int = 0
 ) -> Model:

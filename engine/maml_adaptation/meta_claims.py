@@ -117,6 +117,6 @@ def averaged(start: Layers, tasks: Tasks, how: Inner) -> Tensor:
 
 def slope(sizes: list[float], values: Tensor) -> float:
     """Of log values over log sizes, least squares."""
-    x = torch.tensor(sizes, dtype=torch.float64).log()
+    x = torch.tensor(sizes).to(values).log()
     x = x - x.mean()
     return float((x * values.log()).sum() / x.square().sum())

@@ -115,7 +115,7 @@ def hessian_is_the_curvature() -> Evidence:
     task, rng = digit_tasks(16, 1)[0], generator(0)
     w = final(train(task, task.net.init(1, rng), Recipe(), 400, rng)).weights.double()
     task = task.to(torch.float64)
-    places, directions = (w, rescaled(task.net, w, 3.0)), torch.randn(400, task.net.size, generator=rng).double()
+    places, directions = (w, rescaled(task.net, w, 3.0)), torch.randn(400, task.net.size, generator=rng).to(w)
     sharp, bends, norms = [], [], []
     for at in places:
         product, top = task.curvature(at), sharpness(task, at, generator(1), 1e-9)
