@@ -164,16 +164,11 @@ function images(g, panel, layer, { data, shape }) {
   if (!k || !h || !w) return;
   const grid = gallery(panel, layer, k, h, w);
   g.imageSmoothingEnabled = grid.size * panel.sharp < 3; // below that, whole squares would be uneven
-  const scale = data instanceof Uint8Array ? 1 : 255;
+  const sheet = greyed(data, w, h * k, data instanceof Uint8Array ? 1 : 255); // one below the other
   const ink = panel.theme.dark;
   for (let i = 0; i < k; i += 1) {
-    const picture = new ImageData(w, h);
-    for (let p = 0; p < h * w; p += 1) {
-      const v = data[i * h * w + p] * scale;
-      picture.data.set([v, v, v, 255], p * 4);
-    }
     const { x, y } = grid.at(i);
-    g.drawImage(canvasOf(picture), x, y, grid.size * w, grid.size * h);
+    g.drawImage(sheet, 0, i * h, w, h, x, y, grid.size * w, grid.size * h);
     if (ink) {
       g.strokeStyle = "rgba(160,170,185,.35)";
       g.lineWidth = 1;
@@ -181,6 +176,17 @@ function images(g, panel, layer, { data, shape }) {
     }
   }
   captions(g, panel, layer, grid, w, h);
+}
+
+/** A picture of greys, its values times `scale` from 0 to 255. */
+function greyed(data, w, h, scale) {
+  const picture = new ImageData(w, h);
+  const pixels = new Uint32Array(picture.data.buffer); // red, green, blue, opacity from the lowest byte up
+  for (let p = 0; p < pixels.length; p += 1) {
+    const v = Math.min(255, Math.max(0, data[p] * scale + 0.5)) | 0;
+    pixels[p] = 0xff000000 | (v << 16) | (v << 8) | v;
+  }
+  return canvasOf(picture);
 }
 
 /** Where each picture of a grid lies, in CSS pixels; `size` is the edge of one pixel. */
@@ -210,7 +216,7 @@ function atlas(g, panel, layer, array) {
   const x = hover.px + 18 + wide < panel.right ? hover.px + 18 : hover.px - 18 - wide;
   const y = Math.min(Math.max(hover.py - high - 14, panel.top + 4), panel.bottom - high - 4);
   g.imageSmoothingEnabled = false;
-  g.drawImage(canvasOf(mixed(panel, array, hover)), x, y, wide, high);
+  g.drawImage(mixed(panel, array, hover), x, y, wide, high);
   g.strokeStyle = layer.colour;
   g.lineWidth = 2;
   g.strokeRect(x, y, wide, high);
@@ -222,12 +228,11 @@ function mixed(panel, { data, shape }, hover) {
   const [c, dc] = cell((hover.x - panel.x.home[0]) / (panel.x.home[1] - panel.x.home[0]), columns);
   const at = (i, j) => (Math.min(r + i, rows - 1) * columns + Math.min(c + j, columns - 1)) * h * w;
   const corners = [[at(0, 0), (1 - dr) * (1 - dc)], [at(0, 1), (1 - dr) * dc], [at(1, 0), dr * (1 - dc)], [at(1, 1), dr * dc]];
-  const picture = new ImageData(w, h);
-  for (let p = 0; p < h * w; p += 1) {
-    const v = corners.reduce((sum, [start, share]) => sum + share * data[start + p], 0);
-    picture.data.set([v, v, v, 255], p * 4);
-  }
-  return picture;
+  const values = new Float32Array(w * h);
+  corners.forEach(([start, share]) => {
+    for (let p = 0; p < values.length; p += 1) values[p] += share * data[start + p];
+  });
+  return greyed(values, w, h, 1);
 }
 
 /** The cell whose middle lies before the place t in 0..1, and how far on it is to the next one. */

@@ -6,12 +6,14 @@ from typing import Any
 from engine import link
 from engine.figures.view import Scene, View
 from engine.knob import Knob, knobs, tidy
-from tests.topics import TOPICS, VIEWS
+from tests.topics import SCENES, TOPICS, VIEWS
 
 SHORT = {"autoencoder_steps": 50, "denoiser_steps": 50}  # where another run must come first, a short one
 WALK = ("diffusion_denoising", "langevin")  # a view where nothing trains
 TRAINING = ("diffusion_denoising", "learn")  # one where something does
 TIMED = ("diffusion_denoising", "forward")  # one where time is a knob
+
+FIRST = [next(one for one in SCENES if one[0] == topic and one[1].view == view.name) for topic, view in VIEWS]
 
 
 def view_id(value: Any) -> str:

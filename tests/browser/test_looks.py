@@ -3,8 +3,10 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.declared import VIEWS, WALK, short, view_id
+from tests.browser.declared import FIRST, VIEWS, WALK, short, view_id
 from tests.browser.tab import BELOW
+from tests.browser.test_links import opens
+from tests.topics import SCENES
 
 TOPIC, VIEW = WALK
 FONTS = """
@@ -196,3 +198,8 @@ def test_the_whole_page_can_be_used_without_a_mouse(visit):
             tab.page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.title || ''")
         )
     assert {"Frame", "Speed"} <= seen and any(label.startswith("Play") for label in seen)
+
+
+@pytest.mark.parametrize("named", [one for one in SCENES if one not in FIRST], ids=view_id)
+def test_every_other_scene_opens_by_its_link(visit, named):
+    opens(visit, *named)
