@@ -7,6 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.knob import knobs
+from engine.link import State
+from pages.words import stage
+from pages.words.desk import Desk
 from tests import topics
 from tests.topics import named, view_of
 
@@ -140,3 +143,19 @@ def test_a_link_that_is_wrong_gets_a_note_and_a_picture(words):
 def test_a_frame_in_the_link_stays_there():
     app = opened(frame="3")
     assert app.query_params["frame"] == "3" and app.session_state[TOPIC].state.frame == 3
+
+
+def test_an_event_that_is_told_again_is_taken_up_once():
+    topic, view = next((topic, view) for topic, view in topics.VIEWS if "pick" in view.events)
+    desk = Desk(topic, *topics.TOPICS[topic], State(view.name, view.config()))
+    first, second = ({"type": "pick", "index": i, "turn": i} for i in (1, 2))
+    stage._events(desk, {"by": "one", "events": [first]})
+    after = desk.state
+    stage._events(desk, {"by": "one", "events": [first]})
+    assert desk.state == after and len(desk.past) == 1 and desk.heard == ("one", 1)
+    stage._events(desk, {"by": "one", "events": [first, second]})
+    assert len(desk.past) == 2 and desk.heard == ("one", 2)
+    stage._events(desk, {"by": "another", "events": [first]})
+    assert len(desk.past) == 3 and desk.heard == ("another", 1)
+    stage._events(desk, {})
+    assert len(desk.past) == 3

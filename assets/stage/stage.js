@@ -13,6 +13,9 @@ const READING = 700; // ms between two refreshings of what one reads, while some
 const LEAVE = 6000; // ms that a page may take to be left
 const ARRIVED = 2500; // ms after which a new page that is still empty is looked at again, and then asked for anew
 const PATIENCE = 4000; // ms before an unanswered request is asked again
+const AGAIN = [800, 6400]; // ms before an event is told again that the page has not heard: at first, and at most
+const STAY = 500; // ms that a stage that was taken down is kept, should it be put up again
+const SMALL = 155; // px of height below which a panel of a stack is hard to read
 
 class Stage {
   constructor(root) {
@@ -24,12 +27,28 @@ class Stage {
     this.speed = 1;
     this.asked = 0;
     this.pulls = 0;
+    this.name = Math.random().toString(36).slice(2);
+    this.unheard = [];
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
     document.fonts.addEventListener("loadingdone", (this.lettered = () => this.restyle())); // drawn letters are of the old font
     requestAnimationFrame((this.loop = (now) => this.tick(now)));
+  }
+
+  /** Taken down: for good, or, as Streamlit does it while much arrives, to be put up again at once in the same place. */
+  go() {
+    clearTimeout(this.going);
+    if (!this.root.isConnected) return this.close();
+    this.going = setTimeout(() => this.close(), STAY);
+  }
+
+  stay() {
+    if (!this.going) return;
+    clearTimeout(this.going);
+    this.going = null;
+    this.pull();
   }
 
   close() {
@@ -44,6 +63,8 @@ class Stage {
     this.send = send;
     this.asked = 0;
     const { header, arrays } = decode(bytes);
+    const [by, turn] = header.heard;
+    if (by === this.name) this.unheard = this.unheard.filter((event) => event.turn > turn);
     if (header.spec) this.arrange(header, arrays);
     if (!this.spec || header.id !== this.spec.id) return this.pull(); // made for a picture that we do not hold
     header.tracks.forEach((track, i) => this.feed(this.reels[i], track, arrays));
@@ -148,7 +169,7 @@ class Stage {
 
   /** Ask for more frames while they are wanted: only then does anything compute. */
   pull(force = false) {
-    if (!this.send || this.closed) return;
+    if (!this.send || this.closed || this.going) return;
     const lost = !this.spec || (!this.length && !this.done);
     if (!force && !lost && (this.done || !(this.playing || this.reaching))) return;
     const now = performance.now();
@@ -165,9 +186,25 @@ class Stage {
     return this.goal !== null && this.reels.some((reel) => !reel.done && !reel.failure && this.goal > reel.length - 1);
   }
 
+  /** Tell the page what the visitor did, again and again until it says that it heard: a busy server drops requests. */
   tell(event) {
     this.pulls += 1;
-    this.send?.setTriggerValue("event", { ...event, turn: this.pulls });
+    this.unheard.push({ ...event, turn: this.pulls });
+    [this.patience] = AGAIN;
+    this.insist();
+  }
+
+  insist() {
+    this.spoken = performance.now();
+    if (!this.leaving) this.send?.setTriggerValue("event", { by: this.name, events: [...this.unheard] });
+  }
+
+  /** What was asked or told and has had no answer for too long is said again. */
+  remind(now) {
+    if (this.asked && now - this.asked > PATIENCE) this.pull();
+    if (!this.unheard.length || now - this.spoken < this.patience) return;
+    this.patience = Math.min(2 * this.patience, AGAIN[1]);
+    this.insist();
   }
 
   /** Whether the cursor moves by itself: it plays, or follows a run that is computed. */
@@ -227,7 +264,7 @@ class Stage {
     if (!this.spec || !this.length) return this.idle(now);
     this.advance(elapsed);
     if (this.moving && now - this.told > READING) this.report();
-    if (this.asked && now - this.asked > PATIENCE) this.pull();
+    this.remind(now);
     if (!this.dirty) return;
     this.dirty = false;
     this.paint();
@@ -236,7 +273,7 @@ class Stage {
   /** Nothing to show yet: say why, and ask again when there was no answer. */
   idle(now) {
     if (this.spec && this.dirty) this.complain();
-    if (this.asked && now - this.asked > PATIENCE) this.pull();
+    this.remind(now);
   }
 
   advance(elapsed) {
@@ -362,7 +399,13 @@ class Stage {
     const room = this.room() - most;
     const wishes = this.columns.map((column, i) => column.reduce((sum, panel) => sum + panel.wish(widths[i]), 0));
     const wish = Math.max(...wishes.filter((one) => one < Infinity), 0) || room;
-    const wanted = this.spec.present ? Math.max(wish, 0.85 * room) : wish; // a hall sees no empty half of a screen
+    const stacks = this.columns.filter((column) => column.length > 1);
+    const small = stacks.map((column) => {
+      const shares = column.map((panel) => panel.spec.share);
+      return (SMALL * shares.reduce((a, b) => a + b, 0)) / Math.min(...shares) - (most - captions(column));
+    });
+    const hall = this.spec.present ? 0.85 * room : 0; // a hall sees no empty half of a screen
+    const wanted = Math.max(wish, hall, ...small);
     const plots = Math.max(180, Math.min(room, wanted));
     this.columns.forEach((column, i) => {
       const shares = column.reduce((sum, panel) => sum + panel.spec.share, 0);
@@ -510,10 +553,11 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     hear();
     root.stage = stage;
   }
+  stage.stay();
   if (data instanceof Uint8Array && data !== stage.latest) {
     stage.latest = data;
     stage.receive(data, { setStateValue, setTriggerValue });
   }
   stage.restyle();
-  return () => stage.close();
+  return () => stage.go();
 }

@@ -111,7 +111,7 @@ def of_train(cfg: train.Config) -> Panels:
         Panel("New tasks: B after steps on A", curves(names, x, "after"), axis, loss, name="after", stack="right",
               legend=False, alt="The loss on new tasks after adaptation, over the meta-training"),
         Panel("New tasks: B before any step", (*curves(names, x, "before"), least), axis, Axis("loss on B", 0, 6),
-              name="before",              stack="right", share=0.7, legend=False, hall=False,
+              name="before", stack="right", share=0.75, legend=False, hall=False,
               alt="The loss on new tasks without adaptation, over the meta-training"),
     )  # fmt: skip
 

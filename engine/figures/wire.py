@@ -54,15 +54,16 @@ def encode(
     with_spec: bool,
     room: int = MESSAGE,
     turn: int = 0,
+    heard: tuple[str, int] = ("", 0),
 ) -> bytes:
     """One message of about `room` bytes, with the news of each track.
 
     At least one frame of each track is sent; arrays that several frames share travel once. `look` holds what else
     the stage should know (view, fps, cursor, hold, follow, present, bare); `turn` makes the message differ from the
-    one before, since the browser does not hear a message that is the same.
+    one before, since the browser does not hear a message that is the same; `heard`: the last event that was taken up.
     """
     arrays: list[np.ndarray] = []
-    header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look), "turn": turn}
+    header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look), "turn": turn, "heard": heard}
     if with_spec:
         header["spec"] = spec(tracks, look, arrays)
     for track, new in zip(tracks, news, strict=True):

@@ -32,6 +32,7 @@ class Desk:
     acted: bool = False  # whether something was changed that the link does not yet say
     have: dict[str, int] = field(default_factory=dict)  # tape -> how many of its frames the browser holds
     held: str = ""  # the picture that the browser holds
+    heard: tuple[str, int] = "", 0  # the stage that told of the last event, and which of its events that was
     turns: int = 0  # messages sent to the browser
     pulled: bool = False  # whether this run answers a request for frames
     at: int = 0  # the frame under the cursor

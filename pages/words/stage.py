@@ -78,7 +78,7 @@ def _screen(desk: Desk) -> None:
         _rest(desk, told("cursor"))
 
     def happened() -> None:
-        _event(desk, told("event"))
+        _events(desk, told("event"))
 
     if not desk.view.bare and (desk.turned or desk.shown != desk.page):
         desk.acted = True
@@ -109,7 +109,8 @@ def _message(desk: Desk) -> bytes:
     ]
     room = MESSAGE if desk.pulled else 1
     desk.turns += 1
-    message = encode(tracks, news, look | {"cursor": desk.state.frame}, desk.held != name, room, desk.turns)
+    look |= {"cursor": desk.state.frame}
+    message = encode(tracks, news, look, desk.held != name, room, desk.turns, heard=desk.heard)
     desk.held, desk.pulled = name, False
     return message
 
@@ -140,6 +141,15 @@ def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
         desk.state = replace(desk.state, frame=None if cursor.get("playing") else desk.at)
     with suppress(StreamlitAPIException):  # there is nothing to run again where the visitor has left the page
         st.rerun([f"{desk.topic}.stage", f"{desk.topic}.reading"])  # the stage too: it may have asked for frames
+
+
+def _events(desk: Desk, said: Mapping[str, Any]) -> None:
+    """The browser tells again what it does not know to be heard, so some of it may be old."""
+    by, events = str(said.get("by", "")), said.get("events", [])
+    before = desk.heard[1] if desk.heard[0] == by else 0
+    for event in (event for event in events if event["turn"] > before):
+        desk.heard = by, event["turn"]
+        _event(desk, event)
 
 
 def _event(desk: Desk, event: Mapping[str, Any]) -> None:

@@ -102,11 +102,12 @@ def message(
     failure: str = "",
     tape: str = "run",
     row: Sequence[Panel] | None = None,
+    heard: tuple[str, int] = ("", 0),
     **look: Any,
 ) -> bytes:
     """One message of one track, as the page would send it."""
     track = Track(tape, panels() if row is None else row, READOUTS)
-    return encode([track], [News(start, frames, done, failure)], LOOK | look, spec, room=1 << 30)
+    return encode([track], [News(start, frames, done, failure)], LOOK | look, spec, room=1 << 30, heard=heard)
 
 
 class Lone(Tab):
@@ -126,7 +127,10 @@ class Lone(Tab):
     def told(self, name: str, host: str = "first") -> list[Any]:
         """What the stage has told the page so far: of name pull, event or cursor."""
         everything: list[dict] = self.page.evaluate("window.told")
-        return [one["value"] for one in everything if one["name"] == name and one["host"] == host]
+        values = [one["value"] for one in everything if one["name"] == name and one["host"] == host]
+        if name != "event":
+            return values
+        return list({event["turn"]: event for value in values for event in value["events"]}.values())
 
 
 def _serve(route: Route) -> None:

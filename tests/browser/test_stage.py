@@ -68,6 +68,30 @@ def test_a_request_without_an_answer_is_asked_again(context):
     lone.check()
 
 
+def test_an_event_is_told_until_it_is_heard(context):
+    with_clock = context()
+    with_clock.clock.install()
+    lone = Lone(with_clock)
+    lone.give(message(TEN, done=True))
+    said = lambda: [one["value"]["events"] for one in lone.page.evaluate("told") if one["name"] == "event"]  # noqa: E731
+    lone.do("stage.tell({ type: 'pick', index: 3 })").do("stage.tell({ type: 'pick', index: 5 })")
+    lone.page.clock.run_for(3000)
+    assert [[event["index"] for event in events] for events in said()] == [[3], [3, 5], [3, 5], [3, 5]]
+    first, second = (event["turn"] for event in said()[-1])
+    lone.give(message(TEN, done=True, heard=(lone.see("stage.name"), first)))
+    lone.page.clock.run_for(8000)
+    assert {event["index"] for event in said()[-1]} == {5}
+    told = len(said())
+    lone.give(message(TEN, done=True, heard=("another", second)))
+    lone.page.clock.run_for(8000)
+    assert len(said()) > told  # what another stage has told is no answer to this one
+    told = len(said())
+    lone.give(message(TEN, done=True, heard=(lone.see("stage.name"), second)))
+    lone.page.clock.run_for(20000)
+    assert len(said()) == told
+    lone.check()
+
+
 def test_an_end_once_told_stays(lone):
     lone.give(message(TEN, done=True)).until("stage.done")
     lone.give(message(TEN[4:5], 4, spec=False, done=False)).until("!stage.dirty")  # a late copy of one frame
@@ -113,8 +137,23 @@ def test_a_stage_taken_down_asks_nothing(lone):
     lone.give(message(TEN[:2])).until(PAINTED)
     lone.page.evaluate("leave()")
     asked = len(lone.told("pull"))
-    lone.page.wait_for_timeout(300)
-    assert lone.see("stage.closed") and len(lone.told("pull")) == asked
+    lone.page.wait_for_function("() => document.querySelector('.stage').stage.closed", timeout=3000)
+    assert len(lone.told("pull")) == asked
+
+
+def test_a_stage_removed_closes_at_once(lone):
+    lone.give(message(TEN[:2])).until(PAINTED)
+    assert lone.page.evaluate("(() => { const { stage } = document.querySelector('.stage');"
+                              "stage.root.remove(); leave(); return stage.closed; })()")  # fmt: skip
+
+
+def test_a_stage_put_up_again_at_once_keeps_what_one_draws(lone):
+    lone.give(message(TEN)).until(PAINTED)
+    lone.page.locator(".stage .tools button").first.click()
+    drawn = lone.do("window.mine = stage; leave()").give(message(TEN[:1], spec=False))
+    assert drawn.see("stage === window.mine && !!stage.pencil && !stage.closed")
+    lone.page.wait_for_timeout(800)
+    assert drawn.see("!stage.closed") and lone.page.locator(".stage .tools button.primary").count() == 1
 
 
 def test_a_stage_taken_down_and_put_up_again_lives(lone):
