@@ -1,6 +1,7 @@
 """The anatomy of variational autoencoders against closed forms, autograd, scikit-learn and torch.distributions."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,6 +188,21 @@ def test_the_jacobian_is_that_of_finite_differences(method):
         for j, step in enumerate(h * torch.eye(2)):
             slope = (model.decode(z + step) - model.decode(z - step)).flatten(1) / (2 * h)
             torch.testing.assert_close(found[:, :, j], slope, rtol=0.02, atol=2e-3)
+
+
+def test_what_the_pointer_shows_is_the_decoder_s():
+    cfg = between.Config(data="digits", steps=60)
+    model = between.trained(cfg.learning)
+    frame = next(between.run(cfg))
+    for r, c in ((0, 0), (3, 14), (15, 8)):
+        place = between.REACH * (2 * (torch.tensor([[c, r]]) + 0.5) / between.ATLAS - 1)
+        picture = model.decode(place.to(DEVICE))[0].detach().clamp(0, 1).cpu()
+        np.testing.assert_allclose(frame.atlas[r, c], picture, atol=1e-5)
+    for r, c in ((0, 27), (13, 13), (20, 4)):
+        place = between.REACH * (2 * (torch.tensor([[c, r]]) + 0.5) / between.FINE - 1)
+        whole: Any = torch.autograd.functional.jacobian(lambda z: model.decode(z).flatten(), place.to(DEVICE))
+        g = (whole[:, 0].T @ whole[:, 0] / len(whole)).cpu()
+        np.testing.assert_allclose(frame.metric[r, c], g[[0, 0, 1], [0, 1, 1]], rtol=1e-3, atol=1e-7)
 
 
 def test_places_on_an_ellipse_change_the_picture_alike():

@@ -460,7 +460,7 @@ def test_a_band_is_the_least_and_the_most_of_its_seeds():
     cfg = dial.Config(data="digits", steps=50, runs=3)
     frames = list(dial.run(cfg))
     ends = [list(dial.run(dial.Config(data="digits", steps=50, seed=seed)))[-1] for seed in range(3)]
-    table = np.array([(f.error, f.wrong + f.pulled, f.sliced, f.mmd) for f in ends])
+    table = np.array([(f.error, f.wrong + f.pulled, f.sliced, f.mmd, f.wrong, f.pulled, *f.kl) for f in ends])
     np.testing.assert_allclose(frames[-1].band, np.stack([table.min(0), table.max(0)], 1), rtol=1e-5)
     assert len(frames) == 3 * len(list(dial.run(dial.Config(data="digits", steps=50))))
     assert all((f.band[:, 0] <= f.band[:, 1]).all() for f in frames)

@@ -2,7 +2,8 @@
 
 import { adaptation } from "./adapt.js";
 import { relief, trail } from "./relief.js";
-import { CATEGORIES, alpha, marked, pen, ramp, sprite } from "./paint.js";
+import { CATEGORIES, alpha, canvasOf, greyed, marked, pen, ramp, sprite } from "./paint.js";
+import { atlas, metric } from "./pointer.js";
 
 function cloud(g, panel, layer, { data, shape }) {
   const [n, width] = shape;
@@ -40,14 +41,6 @@ function field(g, panel, layer, { data, shape }) {
   const y = [panel.y.pixel(panel.y.home[1]), panel.y.pixel(panel.y.home[0])];
   g.imageSmoothingEnabled = !layer.style.crisp;
   g.drawImage(canvasOf(picture), x[0], y[0], x[1] - x[0], y[1] - y[0]);
-}
-
-function canvasOf(picture) {
-  const canvas = document.createElement("canvas");
-  canvas.width = picture.width;
-  canvas.height = picture.height;
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas;
 }
 
 /** Marching squares: the two crossings of each cell, or four at a saddle. */
@@ -178,17 +171,6 @@ function images(g, panel, layer, { data, shape }) {
   captions(g, panel, layer, grid, w, h);
 }
 
-/** A picture of greys, its values times `scale` from 0 to 255. */
-function greyed(data, w, h, scale) {
-  const picture = new ImageData(w, h);
-  const pixels = new Uint32Array(picture.data.buffer); // red, green, blue, opacity from the lowest byte up
-  for (let p = 0; p < pixels.length; p += 1) {
-    const v = Math.min(255, Math.max(0, data[p] * scale + 0.5)) | 0;
-    pixels[p] = 0xff000000 | (v << 16) | (v << 8) | v;
-  }
-  return canvasOf(picture);
-}
-
 /** Where each picture of a grid lies, in CSS pixels; `size` is the edge of one pixel. */
 export function gallery(panel, layer, k, h, w) {
   const columns = Math.min(layer.style.columns, k);
@@ -204,41 +186,6 @@ export function gallery(panel, layer, k, h, w) {
   const top = panel.top + (panel.bottom - panel.top - rows * dy + gap) / 2;
   const snap = (v) => Math.round(v * panel.sharp) / panel.sharp;
   return { size, columns, at: (i) => ({ x: snap(left + (i % columns) * dx), y: snap(top + Math.floor(i / columns) * dy) }) };
-}
-
-/** The picture under the pointer, mixed from the four nearest cells of a grid over the panel. */
-function atlas(g, panel, layer, array) {
-  const hover = panel.stage.hover;
-  if (!hover || hover.panel !== panel || !array.data.length) return;
-  const [, , h, w] = array.shape;
-  const size = Math.max(1, Math.round((panel.present ? 200 : 112) / Math.max(h, w)));
-  const [wide, high] = [size * w, size * h];
-  const x = hover.px + 18 + wide < panel.right ? hover.px + 18 : hover.px - 18 - wide;
-  const y = Math.min(Math.max(hover.py - high - 14, panel.top + 4), panel.bottom - high - 4);
-  g.imageSmoothingEnabled = false;
-  g.drawImage(mixed(panel, array, hover), x, y, wide, high);
-  g.strokeStyle = layer.colour;
-  g.lineWidth = 2;
-  g.strokeRect(x, y, wide, high);
-}
-
-function mixed(panel, { data, shape }, hover) {
-  const [rows, columns, h, w] = shape;
-  const [r, dr] = cell((hover.y - panel.y.home[0]) / (panel.y.home[1] - panel.y.home[0]), rows);
-  const [c, dc] = cell((hover.x - panel.x.home[0]) / (panel.x.home[1] - panel.x.home[0]), columns);
-  const at = (i, j) => (Math.min(r + i, rows - 1) * columns + Math.min(c + j, columns - 1)) * h * w;
-  const corners = [[at(0, 0), (1 - dr) * (1 - dc)], [at(0, 1), (1 - dr) * dc], [at(1, 0), dr * (1 - dc)], [at(1, 1), dr * dc]];
-  const values = new Float32Array(w * h);
-  corners.forEach(([start, share]) => {
-    for (let p = 0; p < values.length; p += 1) values[p] += share * data[start + p];
-  });
-  return greyed(values, w, h, 1);
-}
-
-/** The cell whose middle lies before the place t in 0..1, and how far on it is to the next one. */
-function cell(t, n) {
-  const place = Math.min(n - 1, Math.max(0, t * n - 0.5));
-  return [Math.floor(place), place - Math.floor(place)];
 }
 
 function captions(g, panel, layer, grid, w, h) {
@@ -292,4 +239,4 @@ function note(g, panel, text, x, y) {
   g.fillText(text, x, y);
 }
 
-export const LAYERS = { adapted: adaptation, cloud, field, contours, arrows, path, curve, images, atlas, marks, relief, trail };
+export const LAYERS = { adapted: adaptation, cloud, field, contours, arrows, path, curve, images, atlas, metric, marks, relief, trail };

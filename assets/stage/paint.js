@@ -100,3 +100,22 @@ export function pen(g, panel, layer, width) {
   g.setLineDash(DASHES[layer.track ? "dot" : layer.style.dash || layer.dash] || []);
   g.lineJoin = g.lineCap = "round";
 }
+
+export function canvasOf(picture) {
+  const canvas = document.createElement("canvas");
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
+/** A picture of greys, its values times `scale` from 0 to 255. */
+export function greyed(data, w, h, scale) {
+  const picture = new ImageData(w, h);
+  const pixels = new Uint32Array(picture.data.buffer); // red, green, blue, opacity from the lowest byte up
+  for (let p = 0; p < pixels.length; p += 1) {
+    const v = Math.min(255, Math.max(0, data[p] * scale + 0.5)) | 0;
+    pixels[p] = 0xff000000 | (v << 16) | (v << 8) | v;
+  }
+  return canvasOf(picture);
+}

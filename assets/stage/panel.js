@@ -42,8 +42,6 @@ export class Panel {
     this.present = this.stage.spec.present;
     this.font = this.present ? 18 : 12;
     [this.width, this.height] = [width, height];
-    this.canvas.width = Math.round(width * this.sharp);
-    this.canvas.height = Math.round(height * this.sharp);
     this.canvas.style.height = `${height}px`;
     this.dress();
     this.frame();
@@ -69,7 +67,7 @@ export class Panel {
   key(layer) {
     const item = document.createElement("span");
     const swatch = document.createElement("i");
-    swatch.className = ["adapted", "curve", "path", "contours", "arrows", "trail"].includes(layer.kind) ? "line" : layer.kind;
+    swatch.className = ["adapted", "curve", "path", "contours", "arrows", "trail", "metric"].includes(layer.kind) ? "line" : layer.kind;
     if (layer.kind !== "field" && (layer.marker === "ring" || layer.style.hollow)) swatch.classList.add("ring");
     swatch.style.color = layer.colour;
     swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
@@ -118,7 +116,14 @@ export class Panel {
     return this.reels[layer.track]?.between(layer.slot, cursor);
   }
 
+  /** Give the canvas its pixels, which clears it: only when it is drawn at once, or it would flash. */
+  fit() {
+    const [width, height] = [this.width, this.height].map((edge) => Math.round(edge * this.sharp));
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+  }
+
   draw(cursor, g = this.g) {
+    this.fit();
     const arrays = this.layers.map((layer) => this.array(layer, cursor));
     const done = this.vector ? 0 : this.rest(arrays, cursor);
     g.setTransform(1, 0, 0, 1, 0, 0);
@@ -135,7 +140,7 @@ export class Panel {
   /** Keep the axes and the lowest layers, as far as they rest, as one picture; say how many layers that holds. */
   rest(arrays, cursor) {
     let n = 0;
-    while (n < arrays.length && !["adapted", "curve", "atlas"].includes(this.layers[n].kind) && arrays[n] === this.before?.[n]) n += 1;
+    while (n < arrays.length && !["adapted", "curve", "atlas", "metric"].includes(this.layers[n].kind) && arrays[n] === this.before?.[n]) n += 1;
     this.before = arrays;
     const held = this.held && this.held.length === n && this.held.every((array, i) => array === arrays[i]);
     if (held) return n;

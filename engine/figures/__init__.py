@@ -13,6 +13,7 @@ from engine.figures.panel import (
     field,
     images,
     marks,
+    metric,
     path,
 )
 from engine.figures.still import chart, to_plotly
@@ -38,6 +39,7 @@ __all__ = [
     "find",
     "images",
     "marks",
+    "metric",
     "path",
     "to_plotly",
 ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.figures.panel import Axis, Panel, arrows, cloud, curve, field, images, marks, path
+from engine.figures.panel import Axis, Panel, arrows, atlas, cloud, curve, field, images, marks, metric, path
 from engine.latent_spaces import between, collapse, factors, holes, trick
 
 Panels = tuple[Panel, ...]
@@ -164,6 +164,7 @@ def of_between(cfg: between.Config) -> Panels:
     """The plane with two ends to drag, the two ways as strips, how far each is from real pictures, a picture sent."""
     x, y = (Axis(f"z{i}", -between.REACH, between.REACH) for i in "₁₂")
     plane = (
+        atlas("hover: decoded", "model", lambda f: f.atlas),
         cloud("codes", "data", lambda f: f.codes, size=2.5, opacity=0.45),
         cloud("held-out, to click", "ink", lambda f: f.held, size=5, opacity=0.5, hollow=True, pick=True),
         *(
@@ -173,6 +174,7 @@ def of_between(cfg: between.Config) -> Panels:
         ),
         path("straight on the plane", "model", lambda f: f.ends, width=2),
         path("equal change here", "model", lambda f: f.ellipse, width=2, dash="solid"),
+        metric("and at the pointer", "second", lambda f: f.metric, level=between.CHANGE, longest=between.LONGEST),
         marks("", "model", lambda f: f.here),
         marks("", "ink", lambda f: f.ends[:1], labels=("from",), drag=("x1", "y1")),
         marks("", "ink", lambda f: f.ends[1:], labels=("to",), drag=("x2", "y2")),

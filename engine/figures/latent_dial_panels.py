@@ -88,8 +88,8 @@ def cost(cfg: dial.Config) -> Panel:
     if methods.METHODS[cfg.method].noisy:
         layers = (
             metered(cfg, "−ELBO", "model", lambda f: f.wrong + f.pulled, 1),
-            curve("of it −log p(x | z)", "data", lambda f: (f.step, f.wrong), dash="dash"),
-            curve("of it KL", "prior", lambda f: (f.step, f.pulled), dash="dot"),
+            metered(cfg, "of it −log p(x | z)", "data", lambda f: f.wrong, 4, dash="dash"),
+            metered(cfg, "of it KL", "prior", lambda f: f.pulled, 5, dash="dot"),
         )
         y = Axis("nats", -12, 30) if isnan(nats) else Axis("nats", 0, 1.25 * nats)
         return Panel("−ELBO, held-out", layers, steps_of(cfg), y, name="cost", stack="right",
@@ -102,8 +102,10 @@ def cost(cfg: dial.Config) -> Panel:
 def to_prior(cfg: dial.Config) -> Panel:
     """How far all codes together are from the prior; for a VAE of many dimensions what each of them carries."""
     if methods.METHODS[cfg.method].noisy and cfg.n_components > 2:
-        bars = (path("KL of each dimension", "prior", lambda f: upright(f.kl), width=7),)
-        return Panel("What each dimension carries", bars, Axis("dimension", 0.3, cfg.n_components + 0.7),
+        bars = path("KL of each dimension", "prior", lambda f: upright(f.kl), width=7)
+        spans = path("over the seeds", "ink", lambda f: between_seeds(f.band[6:]), width=1.5, dash="solid")
+        layers = (bars, spans) if cfg.runs > 1 else (bars,)
+        return Panel("What each dimension carries", layers, Axis("dimension", 0.3, cfg.n_components + 0.7),
                      Axis("nats", 0, 4), name="carried", stack="right", legend=False,
                      alt="The KL divergence of each latent dimension, as bars")  # fmt: skip
     layers = (
@@ -120,6 +122,12 @@ def to_prior(cfg: dial.Config) -> Panel:
 def span(band: np.ndarray, row: int) -> tuple[float, float]:
     """Least and most of one meter; NaN where there is none."""
     return (float(band[row, 0]), float(band[row, 1])) if row < len(band) else (nan, nan)
+
+
+def between_seeds(band: np.ndarray) -> np.ndarray:
+    """A line from the least to the most of each bar: (k, 2) -> (k, 2, 2)"""
+    places = np.repeat(np.arange(1, len(band) + 1, dtype=np.float32)[:, None], 2, 1)
+    return np.stack([places, band], 2)
 
 
 def upright(heights: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ SHAPES = {
     "curve": "(2,): x, y; or (4,): x, y, low, high",
     "images": "(k, h, w) in 0..1",
     "atlas": "(r, c, h, w) in 0..1, the first row at the bottom",
+    "metric": "(r, c, 3): a, b, c of a matrix [[a, b], [b, c]], the first row at the bottom",
     "marks": "(k, 2)",
     "relief": "(h, w), heights in 0..1, the first row at the front",
     "trail": "(k, m, 3): x, y and a height in 0..1",
@@ -94,6 +95,7 @@ def _fits(kind: str, shape: tuple[int, ...]) -> bool:
         "curve": shape in ((2,), (4,)),
         "images": rank == 3,
         "atlas": rank == 4,
+        "metric": rank == 3 and shape[-1] == 3,
         "marks": rank == 2 and shape[-1] == 2,
         "relief": rank == 2,
         "trail": rank == 3 and shape[-1] == 3,
@@ -158,6 +160,11 @@ def images(name: str, role: str, of: Source, *, columns: int, captions: tuple[st
 def atlas(name: str, role: str, of: Source) -> Layer:
     """A picture for every cell of a grid over the panel; the pointer shows the one that lies under it."""
     return Layer("atlas", name, role, of)
+
+
+def metric(name: str, role: str, of: Source, *, level: float, longest: float) -> Layer:
+    """A metric on the plane: around the pointer stand the places at distance `level`, at most `longest` away."""
+    return Layer("metric", name, role, of, dict(level=level, longest=longest))
 
 
 def marks(

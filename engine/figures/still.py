@@ -133,6 +133,25 @@ def _atlas(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel,
     figure.add_image(z=sheet, x0=x + dx / 2, dx=dx, y0=y + high - dy / 2, dy=-dy, name=layer.name, opacity=0.35)
 
 
+def _metric(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
+    """Nothing points at a still picture: the ellipses of 25 places all over it."""
+    g = layer.values(frames[-1])
+    if not g.size:
+        return
+    rows, columns = (np.linspace(0, n - 1, 7).round().astype(int)[1:-1] for n in g.shape[:2])
+    a, b, c = g[np.ix_(rows, columns)].reshape(-1, 3).astype(float).T
+    values, vectors = np.linalg.eigh(np.stack([np.stack([a, b], 1), np.stack([b, c], 1)], 1))
+    half = np.minimum(layer.style["level"] / np.sqrt(np.maximum(values, 1e-12)), layer.style["longest"])
+    angle = np.linspace(0, 2 * np.pi, 41)
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+    across = [
+        axis.low + (axis.high - axis.low) * (at + 0.5) / n
+        for axis, at, n in zip((panel.x, panel.y), (columns, rows), g.shape[1::-1], strict=True)
+    ]
+    middles = np.stack(np.meshgrid(*across), -1).reshape(-1, 1, 2)
+    _lines(figure, layer, middles + (circle * half[:, None]) @ vectors.transpose(0, 2, 1), 1.5, dark)
+
+
 def _marks(figure: go.Figure, layer: Layer, frames: Sequence[Any], panel: Panel, dark: bool) -> None:
     points, shade = layer.values(frames[-1]), colour(layer.role, dark)
     if layer.style["line"] == "x":
@@ -196,6 +215,7 @@ DRAW = {
     "images": _images,
     "atlas": _atlas,
     "marks": _marks,
+    "metric": _metric,
     "relief": _relief,
     "trail": _trail,
     "adapted": _adapted,

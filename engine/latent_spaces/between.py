@@ -21,6 +21,7 @@ from engine.latent_spaces.methods import METHODS
 
 REACH, STOPS, STRIP = 3.5, 41, 9  # half of the plane's width; places on the way; pictures of a strip
 CODES, HELD, ROUND, GRID = 800, 100, 41, 9  # codes drawn; pictures held out; places on an ellipse; ellipses each way
+ATLAS, FINE = 16, 28  # cells each way for which the pointer has the picture, and how fast it changes
 CHANGE = 0.03  # root mean square change of a pixel that an ellipse stands for
 LONGEST = 2.0  # of an ellipse's half axis, where the decoder hardly moves
 
@@ -67,6 +68,8 @@ class Frame(NamedTuple):
     walked: float  # length of the way in pictures so far, along the decoded line
     straight: float  # distance between the two ends' pictures
     ellipse: np.ndarray  # (41, 2) places around here whose picture differs by 0.03, to first order
+    atlas: np.ndarray  # (16, 16, h, w) the plane decoded, its bottom row first
+    metric: np.ndarray  # (28, 28, 3) J'J over the number of pixels all over the plane: its entries 11, 12, 22
     everywhere: np.ndarray  # (81, 41, 2) the same all over the plane, or (0, 41, 2)
     codes: np.ndarray  # (800, 3) of the data, with their class
     held: np.ndarray  # (100, 2) of the held-out pictures, in the order of `index`
@@ -132,8 +135,18 @@ def about(cfg: Config, model: Model, seen: Examples) -> dict:
     y, x = torch.meshgrid(line, line, indexing="ij")
     spots = torch.stack([x.flatten(), y.flatten()], 1)
     everywhere = ellipses(spots, metric(model, spots)) if cfg.ellipses else torch.empty(0, ROUND, 2)
+    atlas = model.decode(cells(ATLAS)).clamp(0, 1).view(ATLAS, ATLAS, *model.shape)
+    g = metric(model, cells(FINE))[:, [0, 0, 1], [0, 1, 1]].view(FINE, FINE, 3)
     held = model.encode(seen.test[:HELD]).clamp(-REACH, REACH)
-    return dict(codes=array(codes), held=array(held), everywhere=array(everywhere)) | through(cfg, model, seen)
+    plane = dict(atlas=array(atlas), metric=array(g), everywhere=array(everywhere))
+    return dict(codes=array(codes), held=array(held)) | plane | through(cfg, model, seen)
+
+
+def cells(count: int) -> Tensor:
+    """Middles of count x count cells of the plane, the bottom row first: (count², 2)"""
+    line = REACH * (2 * (torch.arange(count, device=DEVICE) + 0.5) / count - 1)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1)
 
 
 def run(cfg: Config) -> Iterator[Frame]:

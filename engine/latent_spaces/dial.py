@@ -50,7 +50,7 @@ class Frame(NamedTuple):
     sliced: float
     sliced_floor: float
     knn: float
-    band: np.ndarray  # (4, 2) least and most over the seeds of error, −ELBO, sliced and mmd
+    band: np.ndarray  # (6 + k, 2) least and most over the seeds, of what `band` says
     codes: np.ndarray  # (n, 3) place on the plane, and class
     ellipses: np.ndarray  # (48, 25, 2) two standard deviations of q(z | x) for a few examples; (0, 25, 2) without noise
     images: np.ndarray  # (10 r, h, w) held-out pictures, what the encoder sees where that differs, reconstructions
@@ -144,8 +144,10 @@ def run(cfg: Config) -> Iterator[Frame]:
 
 
 def band(found: Sequence[Frame | Meters]) -> np.ndarray:
-    """Least and most of error, −ELBO, sliced and mmd: (4, 2)."""
-    table = np.array([(one.error, one.wrong + one.pulled, one.sliced, one.mmd) for one in found], np.float32)
+    """Least and most of error, −ELBO, sliced, mmd, of both terms of −ELBO, and of each dimension's KL: (6 + k, 2)."""
+    table = np.array(
+        [(f.error, f.wrong + f.pulled, f.sliced, f.mmd, f.wrong, f.pulled, *f.kl) for f in found], np.float32
+    )
     return np.stack([table.min(0), table.max(0)], 1)
 
 

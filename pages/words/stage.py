@@ -19,7 +19,20 @@ from pages.words.desk import Desk
 from pages.words.frame import ASSETS
 from pages.words.reading import reading
 
-MODULES = ("wire", "paint", "axes", "svg", "relief", "adapt", "layers", "pencil", "panel", "transport", "stage")
+MODULES = (
+    "wire",
+    "paint",
+    "axes",
+    "svg",
+    "relief",
+    "adapt",
+    "pointer",
+    "layers",
+    "pencil",
+    "panel",
+    "transport",
+    "stage",
+)
 WIND = 0.05  # seconds of computing in answer to one request
 LESSON = 0.12  # the same while a run is computed that others will share, or that one must wait for
 AHEAD = 40  # frames the browser may lag behind before it is served without more computing

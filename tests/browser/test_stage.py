@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.figures.adapted import adaptation, loss, outputs
-from engine.figures.panel import Axis, Panel, adapted, atlas, cloud
+from engine.figures.panel import Axis, Panel, adapted, atlas, cloud, metric
 from engine.figures.wire import News, Track, encode
 from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
 
@@ -335,6 +335,32 @@ def test_the_pointer_shows_the_picture_that_lies_under_it(lone, record_property)
                     "stage.panels[0].draw(0); return (performance.now() - t) / 100; })()")  # fmt: skip
     record_property("milliseconds", took)
     print(f"a picture of 28 x 28 under the pointer: {took:.2f} ms")
+
+
+def test_the_pointer_shows_the_metric_that_holds_under_it(lone):
+    axis = Axis("x", -1, 1)
+    tensors = np.zeros((4, 4, 3), np.float32)  # from left to right the same change, but in ever steeper directions
+    turns = np.linspace(0, np.pi / 2, 4)
+    for column, turn in enumerate(turns):
+        across = np.array([np.cos(turn), np.sin(turn)])
+        tensors[:, column] = (25 * np.outer(across, across) + np.eye(2))[[0, 0, 1], [0, 1, 1]]
+    layer = metric("change", "ink", tensors, level=0.5, longest=2)
+    row = [Panel("Plane", (layer,), axis, axis, equal=True, name="plane")]
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
+    lone.do("window.corners = []; const g = stage.panels[0].g; const line = g.lineTo.bind(g);"
+            "g.lineTo = (x, y) => { corners.push([x, y]); line(x, y); }")  # fmt: skip
+    for x, g in ((-0.75, tensors[0, 0]), (0.25, tensors[0, 2]), (0.0, (tensors[0, 1] + tensors[0, 2]) / 2)):
+        px, py = lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel(0.25)]")
+        lone.page.mouse.move(box[0], box[1])
+        lone.until("!stage.dirty").do("window.corners = []")
+        lone.page.mouse.move(box[0] + px, box[1] + py)
+        lone.until("!stage.dirty && corners.length > 40")
+        corners = np.array(lone.see("corners.slice(0, 49).map(([x, y]) => [stage.panels[0].x.value(x) - stage.hover.x,"
+                                    "stage.panels[0].y.value(y) - stage.hover.y])"))  # fmt: skip
+        a, b, c = g.astype(float)
+        lengths = np.einsum("ki,ij,kj->k", corners, np.array([[a, b], [b, c]]), corners)
+        np.testing.assert_allclose(lengths, 0.25, rtol=0.03)
 
 
 def test_a_point_is_picked_by_a_click_and_not_by_a_drag(lone):
