@@ -9,7 +9,8 @@ export function atlas(g, panel, layer, array) {
   const hover = panel.stage.hover;
   if (!hover || hover.panel !== panel || !array.data.length) return;
   const [, , h, w] = array.shape;
-  const size = Math.max(1, Math.round((panel.present ? 200 : 112) / Math.max(h, w)));
+  const edge = Math.min(panel.present ? 200 : 112, (panel.right - panel.left) / 3);
+  const size = Math.max(1, Math.round(edge / Math.max(h, w)));
   const [wide, high] = [size * w, size * h];
   const x = hover.px + 18 + wide < panel.right ? hover.px + 18 : hover.px - 18 - wide;
   const y = Math.min(Math.max(hover.py - high - 14, panel.top + 4), panel.bottom - high - 4);

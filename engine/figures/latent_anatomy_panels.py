@@ -164,7 +164,7 @@ def of_between(cfg: between.Config) -> Panels:
     """The plane with two ends to drag, the two ways as strips, how far each is from real pictures, a picture sent."""
     x, y = (Axis(f"z{i}", -between.REACH, between.REACH) for i in "₁₂")
     plane = (
-        atlas("hover: decoded", "model", lambda f: f.atlas),
+        atlas("", "model", lambda f: f.atlas),
         cloud("codes", "data", lambda f: f.codes, size=2.5, opacity=0.45),
         cloud("held-out, to click", "ink", lambda f: f.held, size=5, opacity=0.5, hollow=True, pick=True),
         *(
@@ -172,9 +172,9 @@ def of_between(cfg: between.Config) -> Panels:
             if cfg.ellipses
             else ()
         ),
-        path("straight on the plane", "model", lambda f: f.ends, width=2),
-        path("equal change here", "model", lambda f: f.ellipse, width=2, dash="solid"),
-        metric("and at the pointer", "second", lambda f: f.metric, level=between.CHANGE, longest=between.LONGEST),
+        path("", "model", lambda f: f.ends, width=2),
+        path("equal change: here", "model", lambda f: f.ellipse, width=2, dash="solid"),
+        metric("at the pointer", "second", lambda f: f.metric, level=between.CHANGE, longest=between.LONGEST),
         marks("", "model", lambda f: f.here),
         marks("", "ink", lambda f: f.ends[:1], labels=("from",), drag=("x1", "y1")),
         marks("", "ink", lambda f: f.ends[1:], labels=("to",), drag=("x2", "y2")),
@@ -186,7 +186,7 @@ def of_between(cfg: between.Config) -> Panels:
         curve("straight in pixels", "adversary", lambda f: (f.share, f.pixel_off)),
     )
     return (
-        Panel("Drag the two ends", plane, x, y, equal=True, name="plane",
+        Panel("Drag the two ends", plane, x, y, equal=True, name="plane", weight=1.4,
               alt="The latent plane with two ends, the line between them and the decoder's ellipse"),
         Panel("Plane above, pixels below", (images("", "model", lambda f: f.strips, columns=between.STRIP),),
               axes=False, name="strips", stack="ways", weight=1.2,
