@@ -17,6 +17,7 @@ from engine.adversarial_examples import (
     danskin,
     defend,
     frontier,
+    hand,
     masking,
     planar,
     poison,
@@ -233,7 +234,7 @@ def test_as_many_points_are_poisoned_as_asked(attack):
     assert [f.count for f in frames] == list(range(25))
     clean, last = frames[0].points, frames[-1].points
     if attack == "drop":
-        assert len(last) == 56 and (last[:, 2] == 0).sum() == 40
+        assert len(frames[-1].gone) == 24 and not len(frames[-1].changed) and (last == clean).all()
     else:
         assert (clean[:, 2] != last[:, 2]).sum() == 24 == len(frames[-1].changed)
     assert all(f.low <= f.mean <= f.high for f in frames)
@@ -241,7 +242,47 @@ def test_as_many_points_are_poisoned_as_asked(attack):
 
 def test_dropping_never_leaves_a_single_class():
     last = list(poison.run(poison.Config(attack="drop", share=0.5)))[-1]
-    assert set(last.points[:, 2]) == {0.0, 1.0}
+    gone = {tuple(place) for place in last.gone}
+    assert {label for *place, label in last.points if tuple(place) not in gone} == {0.0, 1.0}
+
+
+def test_a_hand_flips_drops_drags_and_takes_back():
+    cfg = poison.Config(share=0.0)
+    tagged = lambda text: {"tag": text or cfg.tag, "index": 7, "points": [(0.0, 0.0)] * 7 + [(1.234, -9.0)]}  # noqa: E731
+    first = poison.points(cfg)[0]
+    flipped = hand.clicked(tagged(""))["hand"]
+    now = poison.points(replace(cfg, hand=flipped))[0]
+    assert (now.y[0] != first.y[0]).nonzero().flatten().tolist() == [7] and (now.x == first.x).all()
+    frame = next(poison.run(replace(cfg, hand=flipped)))
+    np.testing.assert_allclose(frame.changed, first.x[7:8], rtol=1e-6)
+    dropped = hand.clicked(tagged(flipped))["hand"]
+    gone = poison.points(replace(cfg, hand=dropped))[0]
+    assert (gone.weight != first.weight).nonzero().flatten().tolist() == [7] and (gone.y == first.y).all()
+    without = np.delete(first.x[:80].numpy(), 7, 0), np.delete(first.y[0, :80].numpy(), 7)
+    line = LogisticRegression(C=1 / poison.RIDGE, tol=1e-10, max_iter=500).fit(*without)
+    test = poison.points(cfg)[1]
+    np.testing.assert_allclose(poison.logistic(gone, test)[0], line.decision_function(test.numpy()), atol=1e-5)
+    assert hand.clicked(tagged(dropped))["hand"] == ""
+    moved = hand.dragged(tagged(flipped))["hand"]
+    there = poison.points(replace(cfg, hand=moved))[0]
+    assert there.x[7].tolist() == pytest.approx([1.23, -2.6]) and there.y[0, 7] == -first.y[0, 7]
+    assert hand.check(moved) == moved
+    other = poison.points(replace(cfg, hand=moved, seed=1))[0]
+    assert (other.x == poison.points(replace(cfg, seed=1))[0].x).all()  # other points were drawn
+
+
+def test_all_points_may_be_dropped():
+    cfg = poison.Config(share=0.0)
+    none = replace(cfg, hand=cfg.tag + "".join(f"{i:02d}d" for i in range(80)))
+    for learner in poison.LEARNERS:
+        frame = next(poison.run(replace(none, learner=learner)))
+        assert len(frame.gone) == 80 and np.isfinite(frame.score).all() and frame.train == 0
+
+
+@pytest.mark.parametrize("text", ["abc", "abcd7f", "abcd07x", "abcd07f1", "äbcd07f"])
+def test_what_no_hand_wrote_is_told(text):
+    with pytest.raises(ValueError, match="Saw .* expected four letters"):
+        hand.check(text)
 
 
 def test_a_heavy_point_pulls_the_boundary_over_itself():

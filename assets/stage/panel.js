@@ -342,11 +342,13 @@ export class Panel {
     const { data, shape } = this.moved.get(name);
     if (kind === "marks") return this.stage.tell({ type: "drag", names: style.drag, values: [data[0], data[1]] });
     const points = Array.from({ length: shape[0] }, (_, i) => [...data.subarray(i * shape[1], i * shape[1] + 2)]);
-    return this.stage.tell({ type: style.drag, tag: style.tag, points });
+    return this.stage.tell({ type: style.drag, tag: style.tag, index: this.grip.index, points });
   }
 
   up(e) {
-    if (this.grip?.layer) this.dropped(this.grip.layer);
+    const { layer } = this.grip ?? {};
+    if (layer?.style.pick && this.rested(...this.place(e))) this.moved.delete(layer.name); // no drag, a click
+    else if (layer) this.dropped(layer);
     if (this.grip?.pencil) this.stage.pencil.up(this);
     this.grip = null;
     if (e.pointerType === "touch") this.leave();
@@ -362,14 +364,24 @@ export class Panel {
   /** A click that was no drag: the page is told which point it meant. */
   pick(e) {
     const [px, py] = this.place(e);
-    const moved = Math.hypot(px - this.pressed?.[0], py - this.pressed?.[1]);
-    const index = moved < 4 && !this.stage.pencil && !this.grab(px, py) ? this.near(px, py) : -1;
-    if (index >= 0) this.stage.tell({ type: "pick", index });
+    const held = this.grab(px, py);
+    const meant = this.rested(px, py) && !this.stage.pencil && (!held || held.style.pick);
+    const index = meant ? this.near(px, py) : -1;
+    if (index >= 0) this.stage.tell({ type: "pick", index, tag: this.pickable.style.tag });
+  }
+
+  /** Whether the pointer is about where it was pressed. */
+  rested(px, py) {
+    return Math.hypot(px - this.pressed?.[0], py - this.pressed?.[1]) < 4;
+  }
+
+  get pickable() {
+    return this.layers.find((one) => one.kind === "cloud" && one.style.pick);
   }
 
   /** The number of the point to pick that is nearest to the pointer, or -1. */
   near(px, py) {
-    return this.closest(this.layers.find((one) => one.kind === "cloud" && one.style.pick), px, py);
+    return this.closest(this.pickable, px, py);
   }
 
   /** The number of the point of a layer that is nearest to the pointer and within reach, or -1. */

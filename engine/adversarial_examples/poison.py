@@ -1,18 +1,19 @@
 """Poisoned training points: labels flipped, points dropped or placed, and the boundary fitted again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.adversarial_examples import planar
+from engine.adversarial_examples import hand, planar
+from engine.adversarial_examples.hand import REACH
 from engine.device import generator
 from engine.knob import knob
 
-TRAIN, TEST, SIDE, REACH = 80, 1000, 41, 2.6  # points; cells of the map each way; half of its width
+TRAIN, TEST, SIDE = 80, 1000, 41  # points; cells of the map each way
 DRAWS = 12  # random choices in the band
 RIDGE, WIDTH, NEIGHBOURS = 1.0, 0.5, 5  # of the learners
 ATTACKS = {
@@ -37,6 +38,12 @@ class Config:
     point_y: float = knob(1.5, "your point, upwards", -REACH, REACH, folded=True)
     noise: float = knob(0.25, "noise of the points", 0.0, 0.6, folded=True)
     seed: int = knob(0, "seed", 0, 999, folded=True, help="another one: other points, other flips")
+    hand: str = knob("", "points you changed", text=hand.check)
+
+    @property
+    def tag(self) -> str:
+        """What stands for the points that were drawn."""
+        return hand.tag(self.data, self.noise, self.seed)
 
     @property
     def poisoned(self) -> int:
@@ -56,8 +63,9 @@ class Frame(NamedTuple):
     high: float
     train: float  # share of the training points, poisoned as they are, that are read as they are labelled
     score: np.ndarray  # (41, 41) tanh of the learner's score, above 0 for the second class; first row at the bottom
-    points: np.ndarray  # (≤ 80, 3) training points with their labels as they are now
-    changed: np.ndarray  # (≤ 40, 2) those that were poisoned and are still there
+    points: np.ndarray  # (80, 3) training points with their labels as they are now
+    changed: np.ndarray  # (≤ 80, 2) those of them whose label was flipped
+    gone: np.ndarray  # (≤ 80, 2) those that were dropped
     yours: np.ndarray  # (1, 2) your point
 
 
@@ -128,7 +136,13 @@ def points(cfg: Config) -> tuple[Set, Tensor, Tensor]:
     label = torch.tensor([2.0 * int(cfg.label) - 1], dtype=torch.float64)
     weight = torch.cat([torch.ones(TRAIN), torch.tensor([float(cfg.copies)])]).double()
     k = DRAWS if cfg.attack == "random" else 1
-    train = Set(torch.cat([x[:TRAIN], yours]), torch.cat([y[:TRAIN], label]).expand(k, -1), weight)
+    y_train = y[:TRAIN].clone()
+    for i, (state, place) in hand.read(cfg.hand, cfg.tag).items():
+        if i < TRAIN:
+            x[i] = x[i] if place is None else torch.tensor(place, dtype=x.dtype)
+            y_train[i] *= -1 if state == "f" else 1
+            weight[i] *= state != "d"
+    train = Set(torch.cat([x[:TRAIN], yours]), torch.cat([y_train, label]).expand(k, -1), weight)
     return train, x[TRAIN:], y[TRAIN:]
 
 
@@ -153,6 +167,7 @@ def poisoned(clean: Set, rows: Tensor, attack: str) -> Set:
 def run(cfg: Config) -> Iterator[Frame]:
     """One more poisoned point a frame; the learner is fitted anew."""
     clean, test, labels = points(cfg)
+    drawn = points(replace(cfg, hand=""))[0]
     rows, fit, places = order(cfg, clean), FITS[cfg.learner], torch.cat([test, clean.x])
     for count in range(cfg.poisoned + 1):
         now = poisoned(clean, rows[:, :count], cfg.attack)
@@ -160,8 +175,7 @@ def run(cfg: Config) -> Iterator[Frame]:
         right = (tested * labels > 0).double().mean(1)
         fits = now.weight * (trained * now.y > 0)
         there, first = now.weight[:TRAIN] > 0, now._replace(y=now.y[:1])
-        drawn = torch.cat([now.x, (now.y[0, :, None] + 1) / 2], 1)[:TRAIN]
-        hit = rows[0, :count] if cfg.attack != "drop" else rows[0, :0]
+        flipped = there & (now.y[0, :TRAIN] != drawn.y[0, :TRAIN])
         yield Frame(
             count=count,
             share=count / TRAIN,
@@ -169,10 +183,11 @@ def run(cfg: Config) -> Iterator[Frame]:
             mean=float(right.mean()),
             low=float(right.min()),
             high=float(right.max()),
-            train=float(fits[0].sum() / now.weight.sum()),
+            train=float(fits[0].sum() / now.weight.sum().clamp_min(1)),
             score=picture_of(fit(first, grid())),
-            points=drawn[there].float().numpy(),
-            changed=now.x[hit].float().numpy(),
+            points=torch.cat([now.x, (now.y[0, :, None] + 1) / 2], 1)[:TRAIN].float().numpy(),
+            changed=now.x[:TRAIN][flipped].float().numpy(),
+            gone=now.x[:TRAIN][~there].float().numpy(),
             yours=now.x[TRAIN:].float().numpy(),
         )
 

@@ -15,6 +15,7 @@ from engine.adversarial_examples import (
     danskin,
     defend,
     frontier,
+    hand,
     masking,
     poison,
     training,
@@ -115,7 +116,7 @@ POISON = View(
     ),
     equation=lambda f, cfg: {"share": f"{100 * f.share:.0f}", "test": f"{100 * f.mean:.1f}",
                              "train": f"{100 * f.train:.0f}"},
-    code=(poison.poisoned, poison.logistic, poison.kernel),
+    code=(poison.poisoned, poison.logistic, poison.kernel), events={"pick": hand.clicked, "moved": hand.dragged},
 )  # fmt: skip
 BACKDOOR = View(
     "backdoor", "What does a sign on a few pictures do?", backdoor.Config, backdoor.run, panels.of_backdoor, fps=15,

@@ -55,8 +55,18 @@ def of_poison(cfg: poison.Config) -> Panels:
     place: tuple[Layer, ...] = (
         field("score", "model", lambda f: f.score, low=-2.0, high=2.0, colours="diverging"),
         contours("boundary", "ink", lambda f: f.score, levels=(0.0,)),
-        cloud("training points", "data", lambda f: f.points, size=4, opacity=0.9),
+        cloud(
+            "training points",
+            "data",
+            lambda f: f.points,
+            size=4,
+            opacity=0.9,
+            pick=True,
+            drag="moved",
+            tag=cfg.hand if cfg.hand.startswith(cfg.tag) else cfg.tag,
+        ),
         cloud("label flipped", "adversary", lambda f: f.changed, size=9, opacity=1, hollow=True),
+        cloud("dropped", "muted", lambda f: f.gone, size=6, opacity=1),
     )
     if cfg.copies:
         place += (marks("yours, to drag", "ink", lambda f: f.yours, drag=("point_x", "point_y")),)
@@ -65,7 +75,7 @@ def of_poison(cfg: poison.Config) -> Panels:
         curve("training points as labelled", "adversary", lambda f: (100 * f.share, 100 * f.train), dash="dot"),
     )
     return (
-        Panel("Training points, and the boundary fitted to them", place, x, y, equal=True, name="map",
+        Panel("Click a point, or drag it: the boundary is fitted anew", place, x, y, equal=True, name="map",
               alt="The training points with their labels, the poisoned ones ringed, and the learner's boundary"),
         Panel("Read right", right, Axis("% of the training points poisoned", 0, 50), PERCENT, name="right",
               alt="Accuracy on clean test points and on the poisoned training points over the poisoned share"),
