@@ -11,10 +11,11 @@ from engine.device import DEVICE, generator
 from engine.forgetting_curves import boundary, contest, course, curves, frontier, metrics, rehearsal
 from engine.forgetting_curves.backprop import backward, forward, misfit
 from engine.forgetting_curves.memory import Coreset, Examples, Gaussians, Reservoir, herd, of_task
-from engine.forgetting_curves.methods import AGEM, EWC, SI, Recipe, Setting
+from engine.forgetting_curves.methods import EWC, SI, How, Recipe, Setting
+from engine.forgetting_curves.rehearsing import AGEM
 from engine.forgetting_curves.structure import Sparse, grown
 from engine.forgetting_curves.tasks import KINDS, Task, drawn, in_the_plane, sequence
-from engine.forgetting_curves.training import METHODS, How, Training, train_sequence
+from engine.forgetting_curves.training import METHODS, Training, train_sequence
 from engine.nets import Networks, cross_entropy
 
 QUICK = How(epochs=2, hidden=(24, 16))
@@ -93,7 +94,7 @@ def test_everything_repeats_and_the_global_randomness_is_left_alone():
 
 def setting(net=None, tasks=None, seeds=1):
     tasks = tasks or short(count=2)
-    return Setting(net or Networks((64, 24, 16, 10)), tasks, None, 0.1, seeds)
+    return Setting(net or Networks((64, 24, 16, 10)), tasks, None, How(), seeds)
 
 
 @pytest.mark.parametrize("strength", [1.0, 1e3, 1e6])
@@ -103,7 +104,7 @@ def test_the_proximal_step_of_ewc_is_the_minimum_it_claims_to_be(strength):
     weights, anchor, importance = (torch.rand(1, 50, generator=rng, dtype=torch.float64) for _ in range(3))
     one.importance, one.anchor = importance, importance * anchor
     moved = weights.clone()
-    one.settle(moved, weights, weights)
+    one.settle(moved)
     slope = (moved - weights) / 0.1 + strength * importance * (moved - anchor)  # of |v - w|^2 / 2 eta + penalty
     assert moved.isfinite().all() and float(slope.abs().max()) < 1e-9 * strength
 

@@ -14,11 +14,15 @@ from engine.forgetting_curves import (
     boundary,
     contest,
     curves,
+    distilling,
+    dreams,
     frontier,
+    line,
     memory,
     methods,
     metrics,
     rehearsal,
+    rehearsing,
     training,
 )
 
@@ -74,7 +78,7 @@ METHODS = View(
     ),
     equation=lambda f, cfg: {"best": percent(f.best), "naive": percent(f.naive), "bound": percent(f.bound)},
     charts=panels.scores,
-    code=(methods.Replay, methods.EWC, methods.LwF, methods.AGEM),
+    code=(rehearsing.Replay, methods.EWC, distilling.LwF, rehearsing.GEM),
 )  # fmt: skip
 FRONTIER = View(
     "frontier", "Can it learn without forgetting?", frontier.Config, frontier.run, panels.of_frontier, fps=15,
@@ -97,17 +101,18 @@ REHEARSAL = View(
     readouts=(
         Readout("tasks learned", lambda f: f.time),
         Readout("a sample", lambda f: cell(f.average, 0, 0) / 100, percent=True,
-                help="Average accuracy over the tasks met so far, as for the next four"),
+                help="Average accuracy over the tasks met so far, as for the next five"),
         Readout("the typical", lambda f: cell(f.average, 1, 0) / 100, percent=True),
-        Readout("a generator", lambda f: cell(f.average, 2, 0) / 100, percent=True),
-        Readout("yours", lambda f: cell(f.average, 3, 0) / 100, percent=True),
-        Readout("nothing", lambda f: cell(f.average, 4, 0) / 100, percent=True),
+        Readout("a VAE", lambda f: cell(f.average, 2, 0) / 100, percent=True),
+        Readout("Gaussians", lambda f: cell(f.average, 3, 0) / 100, percent=True),
+        Readout("yours", lambda f: cell(f.average, 4, 0) / 100, percent=True),
+        Readout("nothing", lambda f: cell(f.average, 5, 0) / 100, percent=True),
         Readout("you chose", lambda f: f.yours, help="Pictures"),
         Readout("in memory", lambda f: f.stored, help="Of the memory shown; of a generator, fresh ones"),
     ),
     equation=lambda f, cfg: {"stored": str(f.stored), "sample": percent(cell(f.average, 0, 0) / 100),
-                             "none": percent(cell(f.average, 4, 0) / 100)},
-    code=(memory.Reservoir, memory.herd, memory.Gaussians, methods.Replay),
+                             "none": percent(cell(f.average, 5, 0) / 100)},
+    code=(memory.Reservoir, memory.herd, dreams.Dreams, rehearsing.Generative),
 )  # fmt: skip
 BOUNDARY = View(
     "boundary", "What happens to the boundary?", boundary.Config, boundary.run, panels.of_boundary, fps=12,
@@ -124,7 +129,22 @@ BOUNDARY = View(
                              "without": percent(cell(f.average, 1, 0) / 100)},
     code=(training.Training.learn, boundary.map_of),
 )  # fmt: skip
-VIEWS = (CURVES, METHODS, FRONTIER, REHEARSAL, BOUNDARY)
+LINE = View(
+    "line", "What happens to a function?", line.Config, line.run, panels.of_line, fps=12, follow=True,
+    readouts=(
+        Readout("tasks learned", lambda f: f.time),
+        Readout("R² with the method", lambda f: cell(f.average, 0, 0) / 100, percent=True,
+                help="Share of the variance explained, over the tasks met so far; mean of four networks"),
+        Readout("naive", lambda f: cell(f.average, 1, 0) / 100, percent=True),
+        Readout("on A, with", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
+        Readout("naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
+        Readout("in memory", lambda f: len(f.kept), help="Examples of the first network"),
+    ),
+    equation=lambda f, cfg: {"with": percent(cell(f.average, 0, 0) / 100),
+                             "without": percent(cell(f.average, 1, 0) / 100)},
+    code=(backprop.misfit, training.explained, distilling.LwF.outputs),
+)  # fmt: skip
+VIEWS = (CURVES, METHODS, FRONTIER, REHEARSAL, BOUNDARY, LINE)
 BY_HAND = "".join(f"{14 * row + column:02d}" for row in range(5) for column in range(8))  # eight pictures a task
 SCENES = (
     Scene("erased", "Two new numerals erase the two before", "curves", {"method": "naive"},
@@ -136,6 +156,8 @@ SCENES = (
           "The same digits and no method at all: only the answer is confined to the two names of the task."),
     Scene("hundred", "A hundred old digits beat every penalty", "methods", {},
           "Here EWC, SI and LwF lose the old names; a small memory, real or made up, keeps them."),
+    Scene("asked", "GEM keeps far more than A-GEM", "methods", {"memory": 200},
+          "Both judge each step by a memory. A-GEM asks for its mean gradient, GEM asks every old task by itself."),
     Scene("projection", "Projection keeps most without old examples", "methods", {"kind": "permuted"},
           "Among the methods of the lower chart GPM ends highest, close to joint training."),
     Scene("even", "At equal memory, rehearsal beats EWC", "methods", {"kind": "permuted", "fair": "memory"},
@@ -150,10 +172,18 @@ SCENES = (
           "About four of every old class, and the network still knows nine numerals in ten."),
     Scene("typical", "With ten digits, the typical ones are better", "rehearsal", {"memory": 10, "show": "herding"},
           "A sample of ten may miss a class altogether; herding keeps the most typical of each."),
+    Scene("dreamed", "Made-up digits keep most of the old ones", "rehearsal", {"show": "generative"},
+          "No digit is stored: a small VAE learns to make them up while the network learns to read them."),
     Scene("hand", "Forty digits picked by hand keep most of it", "rehearsal", {"chosen": BY_HAND, "show": "painted"},
           "Click others in their place: which ones matter?"),
     Scene("wiped", "C wipes out what A and B had drawn", "boundary", {},
           "Scrub back and forth. Without a method the boundary follows the newest task and nothing else."),
     Scene("room", "Projection bends only what is free", "boundary", {"method": "gpm"},
           "No old point is stored; the changes keep out of the directions that the old tasks use."),
+    Scene("bent", "Twenty points hold the whole function", "line", {},
+          "Above with a memory of twenty, below without: there the pieces learned first come off."),
+    Scene("unseen", "LwF clings to what it never knew", "line", {"method": "lwf"},
+          "It keeps the old outputs on the new piece, where they were only guesses, and so learns it badly."),
+    Scene("contrary", "No method can give three answers at once", "line", {"kind": "others"},
+          "Three functions of the same x: whatever keeps the old one is in the way of the new one."),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from engine.figures.palette import colour
 from engine.figures.panel import Axis, Layer, Panel, cloud, contours, curve, field, images, marks, path
 from engine.figures.still import chart
-from engine.forgetting_curves import boundary, contest, curves, frontier, rehearsal
+from engine.forgetting_curves import boundary, contest, curves, frontier, line, rehearsal
 
 Panels = tuple[Panel, ...]
 PERCENT = Axis("%", 0, 102)
@@ -74,7 +74,7 @@ STYLES = (
     ("adversary", "dot"),
     ("second", "solid"),
     ("truth", "dash"),
-    ("third", "dot"),
+    ("adversary", "solid"),
 )
 
 
@@ -159,12 +159,12 @@ def of_rehearsal(cfg: rehearsal.Config) -> Panels:
         cloud("chosen", "model", lambda f: f.ring, size=13, opacity=1, hollow=True),
         cloud("", "ink", lambda f: f.places, size=0.01, opacity=0, pick=True),
     )
-    names = {"replay": "sample", "herding": "typical", "generative": "generator", "painted": "yours"}
-    roles = (("data", "solid"), ("truth", "dash"), ("adversary", "dot"), ("model", "solid"))
+    names = ("sample", "typical", "VAE", "Gaussians", "yours")
+    roles = (("data", "solid"), ("truth", "dash"), ("adversary", "solid"), ("second", "dot"), ("model", "dash"))
     over: tuple[Layer, ...] = (switches(rows),)
-    for i, (name, (role, dash)) in enumerate(zip(names.values(), roles, strict=True)):
+    for i, (name, (role, dash)) in enumerate(zip(names, roles, strict=True)):
         over += (curve(name, role, lambda f, i=i: (f.time, *row(f.average, i)), dash=dash),)
-    over += (curve("none", "muted", lambda f: (f.time, *row(f.average, 4)), dash="dot"),)
+    over += (curve("none", "muted", lambda f: (f.time, *row(f.average, 5)), dash="dot"),)
     held = (images("", "data", lambda f: f.kept, columns=12),)
     return (
         Panel("Yours: click pictures to keep", shelf, Axis("", 0, wide), Axis("", 0, rows), name="shelf", axes=False,
@@ -173,7 +173,7 @@ def of_rehearsal(cfg: rehearsal.Config) -> Panels:
         Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left", hall=False,
               alt="The pictures that the chosen memory holds"),
         Panel("Mean over the tasks met so far", over, time(rows), PERCENT, name="average", weight=1.1,
-              alt="Average accuracy of four memories and of none"),
+              alt="Average accuracy of five memories and of none"),
     )  # fmt: skip
 
 
@@ -212,4 +212,37 @@ def of_boundary(cfg: boundary.Config) -> Panels:
               alt="The same points and the boundary of a network without any method"),
         Panel("Accuracy on each task; dotted: naive", each, time(count), PERCENT, name="tasks", hall=False,
               alt="Accuracy on every task over time, with the method and without"),
+    )  # fmt: skip
+
+
+def of_line(cfg: line.Config) -> Panels:
+    """The functions with a method and without, and the variance explained on every task."""
+    count, name = cfg.tasks, line.METHODS[cfg.method]
+    x, y = Axis("x", -line.HALF, line.HALF), Axis("y", -2.4, 2.4)
+    edges = np.linspace(-line.HALF, line.HALF, count + 1)[1:-1] if cfg.kind == "pieces" else np.empty(0)
+    ends = np.array([[[e, -2.4], [e, 2.4]] for e in edges], np.float32).reshape(-1, 2, 2)
+
+    def plane(which: str) -> tuple[Layer, ...]:
+        return (
+            path("", "muted", ends, width=1, dash="dot", opacity=0.6),
+            path("truth", "truth", lambda f: f.truth, width=2, dash="dash"),
+            path("four networks", "model", lambda f: getattr(f, which), width=2, dash="solid", opacity=0.75),
+            cloud("old tasks", "muted", lambda f: f.old_points, size=2, opacity=0.8, hollow=True),
+            cloud("this task", "ink", lambda f: f.new_points, size=2.5, opacity=0.9),
+        )
+
+    memory: tuple[Layer, ...] = ()
+    if cfg.method in contest.REHEARSING:
+        memory = (cloud("in memory", "data", lambda f: f.kept, size=6, opacity=1, hollow=True),)
+    each: tuple[Layer, ...] = (switches(count),)
+    for i, task in enumerate(cfg.sequence):
+        each += (curve(task.name, TASKS[i], lambda f, i=i: (f.time, *row(f.tasks, 0, i)), dash="solid"),)
+        each += (curve("", TASKS[i], lambda f, i=i: (f.time, row(f.tasks, 1, i)[0]), dash="dot", width=1.2),)
+    return (
+        Panel(f"With {name}", plane("method") + memory, x, y, name="method", stack="left",
+              alt="The examples of the tasks so far and the functions of four networks trained with the method"),
+        Panel("Naive", plane("naive"), x, y, name="naive", stack="left", legend=False,
+              alt="The same examples and the functions of four networks without any method"),
+        Panel("R² on each task; dotted: naive", each, time(count), PERCENT, name="tasks", hall=False, weight=0.8,
+              alt="Share of the variance that is explained on every task over time, with the method and without"),
     )  # fmt: skip

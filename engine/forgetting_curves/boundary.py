@@ -11,9 +11,9 @@ from engine.data import points
 from engine.device import DEVICE
 from engine.forgetting_curves.course import SEEDS, band, watch
 from engine.forgetting_curves.curves import NAMES, Chosen, Numbers
-from engine.forgetting_curves.methods import Recipe
+from engine.forgetting_curves.methods import How, Recipe
 from engine.forgetting_curves.tasks import POINTS, Task, drawn, in_the_plane
-from engine.forgetting_curves.training import How, Training
+from engine.forgetting_curves.training import Training
 from engine.knob import knob
 
 REACH, SIDE, HIDDEN, LOOKED = 3.0, 41, (32, 32), 24  # half the map's width; its cells; units; looks at a task

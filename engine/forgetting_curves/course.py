@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.forgetting_curves import metrics
-from engine.forgetting_curves.methods import Recipe
+from engine.forgetting_curves.methods import How, Recipe
 from engine.forgetting_curves.tasks import KINDS, ORDERS, Task, sequence
-from engine.forgetting_curves.training import How, Training
+from engine.forgetting_curves.training import Training, outputs
 from engine.knob import knob
 
 SEEDS, LOOKS, TESTED = 4, 16, 150  # networks of each method; looks at a task; test examples for a look
+STRIDE = 5  # steps between two looks, at most
 FAIR = {"buffer": "buffer as set", "memory": "equal memory", "compute": "equal compute"}
 
 
@@ -56,7 +57,7 @@ class Course:
 
 def even(tasks: Sequence[Task], how: How) -> int:
     """How many examples take as much memory as EWC's importances and anchors: two numbers for every weight."""
-    sizes = (tasks[0].x.shape[1], *how.hidden, 1 + max(max(task.classes) for task in tasks))
+    sizes = (tasks[0].x.shape[1], *how.hidden, outputs(tasks))
     weights = sum((i + 1) * o for i, o in zip(sizes, sizes[1:], strict=False))
     return 2 * weights // (sizes[0] + 1)
 
@@ -96,11 +97,19 @@ class Snap(NamedTuple):
         }
 
 
-def watch(training: Training, looks: int = LOOKS, tested: int = TESTED) -> Iterator[Snap]:
-    """A look at the start, `looks` in every task, the last of them when it is learned."""
-    start = matrix = None
-    for time in training.run(looks):
-        now = training.accuracy(tested)
+def watch(
+    training: Training, looks: int = LOOKS, tested: int = TESTED, most: int = STRIDE, ahead: bool = True
+) -> Iterator[Snap]:
+    """A look at the start, `looks` in every task and one at least every `most` steps, the last when it is learned.
+
+    That one comes again while methods do what they have to do after a task. Unless one looks `ahead`, tasks not met
+    are only read when one is learned, and NaN in between.
+    """
+    start = matrix = now = None
+    for time in training.run(looks, most):
+        if now is None or not training.settling:
+            whole = ahead or time == int(time)
+            now = training.accuracy(tested, 0 if whole else int(time) + 1)
         if start is None or matrix is None:
             start, matrix = now, np.full((*now.shape, now.shape[-1]), np.nan)
         if time == int(time) and time:

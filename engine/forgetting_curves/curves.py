@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.forgetting_curves.course import FAIR, Course, band, watch
+from engine.forgetting_curves.distilling import DISTANCES
 from engine.forgetting_curves.methods import Recipe
 from engine.knob import knob
 
@@ -14,12 +15,14 @@ NAMES = {
     "naive": "naive: nothing against it",
     "replay": "rehearsal, reservoir",
     "herding": "rehearsal, herded coreset",
-    "generative": "generative replay, Gaussians",
+    "generative": "generative replay, a VAE",
+    "gaussians": "generative replay, Gaussians",
     "ewc": "EWC",
     "ewc_online": "EWC, online",
     "si": "synaptic intelligence",
     "lwf": "learning without forgetting",
     "agem": "A-GEM",
+    "gem": "GEM",
     "gpm": "gradient projection (GPM)",
     "sparse": "few winners, with dropout",
 }
@@ -32,17 +35,19 @@ class Numbers:
 
     strength: float = knob(100.0, "strength of a penalty", 0.1, 1e6, symbol=r"\lambda", log=True,
                            help="for EWC and SI; for LwF a hundredth of it")  # fmt: skip
-    memory: int = knob(100, "buffer, examples", 0, 600, help="for rehearsal and A-GEM; more than there are: all")
+    memory: int = knob(100, "buffer, examples", 0, 600, help="for rehearsal, A-GEM and GEM; more than there are: all")
     fair: str = knob("buffer", "fairness", choices=FAIR,
-                     help="memory: as many numbers as EWC keeps; compute: half of a batch is old")  # fmt: skip
+                     help="memory: as many numbers as EWC keeps; compute: half of a batch is old, "
+                     "and GEM still reads its whole memory")  # fmt: skip
     threshold: float = knob(0.97, "energy protected", 0.5, 1.0, symbol=r"\epsilon", folded=True, help="for GPM")
     k: int = knob(25, "winners of 100 units", 1, 100, symbol="k", folded=True)
     alpha: float = knob(1.0, "dropout of used units", 0.0, 8.0, symbol=r"\alpha", folded=True)
+    apart: str = knob("kl", "LwF: distance of outputs", choices=DISTANCES, folded=True)
 
     def recipe(self, method: str) -> Recipe:
         """A method with these numbers."""
         strength = self.strength / (DISTILLED if method == "lwf" else 1)
-        return Recipe(method, strength, self.memory, self.threshold, self.k, self.alpha)
+        return Recipe(method, strength, self.memory, self.threshold, self.k, self.alpha, apart=self.apart)
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,15 @@ class Slopes:
     A weight's own gradient is the product of the two, so none of the k n c gradients is ever laid out in full.
     """
 
-    def __init__(self, net: Networks, weights: Tensor, x: Tensor) -> None:
+    def __init__(self, net: Networks, weights: Tensor, x: Tensor, weighed: bool = False) -> None:
+        """`weighed`: every gradient times the square root of its class's probability."""
         seen, parts = net.activations(weights, x), net.parts(weights)
         self.log_p = seen[-1].log_softmax(-1)  # (k, n, c)
         self.p = self.log_p.exp()
         self.inputs = [x.expand(len(weights), -1, -1), *seen[:-1]]
         eye = torch.eye(self.p.shape[-1], dtype=x.dtype, device=x.device)
-        self.outer = [eye[:, None] - self.p[:, None]]
-        for matrix, h in zip(parts[-2:0:-2], seen[-2::-1], strict=True):
-            back = self.outer[0] @ matrix.transpose(1, 2)[:, None]
-            self.outer.insert(0, back * (h > 0)[:, None])
+        slope = eye[:, None] - self.p[:, None]
+        self.outer = passed_back(slope * self.p.sqrt().transpose(1, 2)[..., None] if weighed else slope, parts, seen)
 
     def of_labels(self, y: Tensor) -> list[Tensor]:
         """The gradients at each layer's sums for one label an example: y (k or 1, n) -> (k, n, o) each"""
@@ -40,20 +39,37 @@ class Slopes:
         return [g.gather(1, at.expand(-1, 1, -1, g.shape[-1]))[:, 0] for g in self.outer]
 
 
+def passed_back(slope: Tensor, parts: list[Tensor], seen: list[Tensor]) -> list[Tensor]:
+    """The gradients (k, c, n, o) at each layer's sums, from those at the outputs."""
+    outer = [slope]
+    for matrix, h in zip(parts[-2:0:-2], seen[-2::-1], strict=True):
+        back = outer[0] @ matrix.transpose(1, 2)[:, None]
+        outer.insert(0, back.mul_((h > 0)[:, None]))
+    return outer
+
+
 def exact(net: Networks, weights: Tensor, x: Tensor) -> Tensor:
     """Diagonal of F = mean_x sum_c p_c g_c g_c^T: weights (k, size), x (k or 1, n, inputs) -> (k, size)
 
     The labels are the model's own (Kunstner et al., 2019); F is also the Hessian of the KL divergence at `weights`.
     """
-    found = Slopes(net, weights, x)
-    share = found.p.transpose(1, 2)[..., None]  # (k, c, n, 1)
-    return _diagonal(found, [(share * g.square()).sum(1) for g in found.outer])
+    found = Slopes(net, weights, x, weighed=True)
+    return _diagonal(found.inputs, [g.square_().sum(1) for g in found.outer])
+
+
+def of_numbers(net: Networks, weights: Tensor, x: Tensor) -> Tensor:
+    """The same for outputs that are the means of Gaussians of variance 1: mean over x of the squared slopes of f."""
+    seen = net.activations(weights, x)
+    eye = torch.eye(seen[-1].shape[-1], dtype=x.dtype, device=x.device)
+    slope = eye[:, None].expand(len(weights), -1, x.shape[1], -1)
+    outer = passed_back(slope, net.parts(weights), seen)
+    return _diagonal([x.expand(len(weights), -1, -1), *seen[:-1]], [g.square().sum(1) for g in outer])
 
 
 def empirical(net: Networks, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Mean square of each example's own gradient at its label y (k or 1, n): -> (k, size)"""
     found = Slopes(net, weights, x)
-    return _diagonal(found, [g.square() for g in found.of_labels(y)])
+    return _diagonal(found.inputs, [g.square() for g in found.of_labels(y)])
 
 
 def sampled(net: Networks, weights: Tensor, x: Tensor, rng: torch.Generator) -> Tensor:
@@ -61,7 +77,7 @@ def sampled(net: Networks, weights: Tensor, x: Tensor, rng: torch.Generator) -> 
     found = Slopes(net, weights, x)
     k, n, c = found.p.shape
     drawn = torch.multinomial(found.p.reshape(-1, c).cpu(), 1, generator=rng).view(k, n).to(x.device)
-    return _diagonal(found, [g.square() for g in found.of_labels(drawn)])
+    return _diagonal(found.inputs, [g.square() for g in found.of_labels(drawn)])
 
 
 def minibatch(net: Networks, weights: Tensor, x: Tensor, y: Tensor, batch: int) -> Tensor:
@@ -139,8 +155,8 @@ def size_of(net: Networks) -> list[int]:
     return [prod(shape) for shape in net.shapes]
 
 
-def _diagonal(found: Slopes, squares: list[Tensor]) -> Tensor:
+def _diagonal(inputs: list[Tensor], squares: list[Tensor]) -> Tensor:
     pieces = []
-    for a, s in zip(found.inputs, squares, strict=True):
+    for a, s in zip(inputs, squares, strict=True):
         pieces += [(a.square().transpose(1, 2) @ s).flatten(1), s.sum(1)]
-    return torch.cat(pieces, 1) / found.p.shape[1]
+    return torch.cat(pieces, 1) / inputs[0].shape[1]

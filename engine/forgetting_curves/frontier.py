@@ -75,7 +75,7 @@ class Frame(NamedTuple):
 
 def sweep(cfg: Config) -> Iterator[Snap]:
     """The sweep itself; which run is opened does not matter."""
-    yield from watch(cfg.training(cfg.recipes, seeds=NETWORKS), LOOKED, READ)
+    yield from watch(cfg.training(cfg.recipes, seeds=NETWORKS), LOOKED, READ, most=4)
 
 
 def run(cfg: Config) -> Iterator[Frame]:

@@ -19,7 +19,8 @@ class Examples(NamedTuple):
 
     def take(self, rows: Tensor) -> "Examples":
         """The examples at rows (s, m), of each seed its own."""
-        return Examples(*(torch.stack([part[i, row] for i, row in enumerate(rows)]) for part in self))
+        seeds = torch.arange(len(rows), device=rows.device)[:, None]
+        return Examples(*(part[seeds, rows] for part in self))
 
     def join(self, other: "Examples") -> "Examples":
         """Both, one after the other."""
@@ -77,7 +78,7 @@ class Coreset:
 
     def add(self, new: Examples, features: Tensor) -> None:
         """The classes of a task join; the ones before keep the first of theirs."""
-        labels = new.y[0]
+        labels = new.y[0] if not new.y.is_floating_point() else torch.zeros_like(new.y[0])
         for label in labels.unique():
             rows = (labels == label).nonzero()[:, 0]
             best = herd(features[:, rows], self.size)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from engine.forgetting_curves.course import Course, band, watch
 from engine.forgetting_curves.memory import Examples
-from engine.forgetting_curves.methods import Recipe, Replay
+from engine.forgetting_curves.methods import Recipe
+from engine.forgetting_curves.rehearsing import Generative, Replay
 from engine.forgetting_curves.training import Training
 from engine.knob import knob
 
@@ -23,7 +24,8 @@ KINDS = {
 MEMORIES = {
     "replay": "a random sample",
     "herding": "the most typical",
-    "generative": "a generator’s",
+    "generative": "what a VAE makes up",
+    "gaussians": "what Gaussians make up",
     "painted": "yours",
 }
 ACROSS, SHOWN = 14, 60  # pictures to choose from in each task; pictures of a memory
@@ -38,7 +40,7 @@ def check(code: str) -> str:
 
 @dataclass(frozen=True)
 class Config(Course):
-    """The settings of four memories."""
+    """The settings of five memories."""
 
     kind: str = knob("split", "tasks", choices=KINDS)
     memory: int = knob(30, "buffer, examples", 0, 600, help="of the sample and of the typical ones")
@@ -54,19 +56,19 @@ class Config(Course):
 
     @property
     def recipes(self) -> list[Recipe]:
-        """The four memories, and none."""
+        """The five memories, and none."""
         strides = [len(task.y) // ACROSS for task in self.sequence]
         chosen = tuple((c // ACROSS, c % ACROSS * max(1, strides[c // ACROSS])) for c in self.cells)
         return [*(Recipe(name, memory=self.memory, chosen=chosen) for name in MEMORIES), Recipe("naive")]
 
 
 class Frame(NamedTuple):
-    """Four memories and none, four networks each, at one time."""
+    """Five memories and none, four networks each, at one time."""
 
     time: float  # tasks learned, and the part of the present one
-    average: np.ndarray  # (5, 3) accuracy over the tasks met so far, in percent: mean, least, most
+    average: np.ndarray  # (6, 3) accuracy over the tasks met so far, in percent: mean, least, most
     kept: np.ndarray  # (≤ 60, h, w) what the memory shown holds, of the first network
-    stored: int  # examples in that memory; those that a generator made up for this task
+    stored: int  # examples in that memory; of a generator, those shown
     yours: int  # pictures chosen
     shelf: np.ndarray  # (9 T + 1, 127) pictures to choose from, a row for every task, the first one at the top
     ring: np.ndarray  # (n, 2) where the chosen ones are
@@ -83,9 +85,9 @@ def toggled(cfg: Config) -> tuple[Config, str]:
 
 
 def run(cfg: Config) -> Iterator[Frame]:
-    """The five learn from the same batches."""
+    """All learn from the same batches."""
     training, scene = cfg.training(cfg.recipes), board(cfg)
-    for snap in watch(training):
+    for snap in watch(training, most=3):
         kept = held(training, list(MEMORIES).index(cfg.show))
         yield Frame(
             time=snap.time,
@@ -98,13 +100,20 @@ def run(cfg: Config) -> Iterator[Frame]:
 
 
 def held(training: Training, i: int) -> Examples | None:
-    """What the memory of a recipe holds; of a generator, some fresh examples that leave its draws as they are."""
+    """What the memory of a recipe holds; of a generator, some fresh examples that leave its draws as they are.
+
+    The VAE shows what it would make up now, of the task that it is learning, too.
+    """
     learner = training.learners[i]
     assert isinstance(learner, Replay)
-    if learner.recipe.method != "generative":
+    if learner.recipe.method not in ("generative", "gaussians"):
         return learner.kept if learner.kept is not None and learner.kept.y.shape[1] else None
     states = [rng.get_state() for rng in learner.rngs]
-    made = learner.begin(training.task, SHOWN)
+    if isinstance(learner, Generative):
+        x, task = learner.dreams.sample(SHOWN, min(training.task + 1, len(training.tasks)))
+        made = Examples(x, task, task)
+    else:
+        made = learner.begin(training.task, SHOWN)
     for rng, state in zip(learner.rngs, states, strict=True):
         rng.set_state(state)
     return made

@@ -16,6 +16,8 @@ class GPM(Method):
     A bias counts as the weight of a constant input. The threshold is the share of the energy that is protected.
     """
 
+    effort = 1.0
+
     def __init__(self, on: Setting, recipe: Recipe, rngs: list[torch.Generator]) -> None:
         super().__init__(on, recipe, rngs)
         self.bases: list[Tensor] = []  # (seeds, i + 1, m) orthonormal columns, or columns of 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import pi
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from engine.data import glyphs
 from engine.data.digits import split
 from engine.device import DEVICE, generator
 from engine.forgetting_curves.pair import turn_digits, turn_points
+from engine.nets import fourier
 
 KINDS = {
     "split": "two new numerals each, ten names",
@@ -21,9 +23,11 @@ KINDS = {
     "strokes": "invented alphabets",
     "relabelled": "the same digits, other names",
 }
+LINES = {"pieces": "pieces of one function", "others": "another function each"}
 ORDERS = {"given": "as given", "reversed": "reversed", "shuffled": "shuffled"}
 LETTERS, WRITTEN = 5, 60  # characters of an invented alphabet; pictures of each, a third of them to test on
 RING, SPREAD, POINTS = 1.5, 0.28, 80  # of tasks in the plane: how far from 0, how wide a class, points of a class
+HALF, SOWN = 3.0, 160  # of tasks on the line: half its length; examples to learn from, and as many to test on
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +36,17 @@ class Task:
 
     name: str
     x: Tensor  # (n, inputs)
-    y: Tensor  # (n,) int64
+    y: Tensor  # (n,) labels as int64, or numbers
     test_x: Tensor  # (m, inputs)
     test_y: Tensor  # (m,)
-    classes: tuple[int, ...]  # what an answer may be; where they are fewer than all, one is told which task it is
+    classes: tuple[
+        int, ...
+    ]  # what an answer may be; where they are fewer than all, one is told which task it is; () for numbers
+
+    @property
+    def numbers(self) -> bool:
+        """Whether numbers are to be foretold, and not labels."""
+        return self.y.is_floating_point()
 
 
 @lru_cache(maxsize=32)
@@ -125,6 +136,35 @@ def in_the_plane(count: int, seed: int, angle: float = 60.0) -> tuple[Task, ...]
         half = 2 * POINTS
         made.append(Task("ABCDEFGH"[i], x[:half], y[:half], x[half:], y[half:], (0, 1)))
     return tuple(made)
+
+
+def waves(x: Tensor) -> Tensor:
+    """What a network sees of a place on the line: x / 3, and three waves that fit into it. (n,) -> (n, 7)"""
+    turns = x.new_tensor([[1.0, 2.0, 3.0]]) * (pi / HALF)
+    return torch.cat([x[:, None] / HALF, fourier(x[:, None], turns)[:, 1:]], 1)
+
+
+def wavy(x: Tensor, number: int = 0) -> Tensor:
+    """The function of the line, and others: (n,) -> (n,)"""
+    if not number:
+        return (2.2 * x).sin() + 0.35 * x * (1.1 * x).cos()
+    return ((1.2 + 0.4 * number) * x + 2 * number).sin() * (1 + 0.15 * number)
+
+
+@lru_cache(maxsize=32)
+def on_the_line(kind: str, count: int, seed: int, order: str = "given", noise: float = 0.05) -> tuple[Task, ...]:
+    """Tasks in which a number y = f(x) + noise is to be foretold, x in -3..3.
+
+    Every task has a piece of the line and all have one f, or each has the whole line and an f of its own.
+    """
+    rng, made = generator(seed + 31), []
+    for i in range(count):
+        low, wide = (-HALF + 2 * HALF * i / count, 2 * HALF / count) if kind == "pieces" else (-HALF, 2 * HALF)
+        x = (low + wide * torch.rand(2 * SOWN, generator=rng)).to(DEVICE)
+        y = wavy(x, 0 if kind == "pieces" else i)
+        y = y + noise * torch.randn(2 * SOWN, generator=rng).to(DEVICE)
+        made.append(Task("ABCDEFGH"[i], waves(x[:SOWN]), y[:SOWN], waves(x[SOWN:]), y[SOWN:], ()))
+    return tuple(ordered(made, order, seed))
 
 
 def drawn(places: Tensor, name: str, seed: int = 0) -> Task:

@@ -1,7 +1,6 @@
 """Many networks learn the same tasks one after another, each method with several seeds, all in one batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,44 +8,20 @@ from torch import Tensor
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves.backprop import backward, forward, misfit
+from engine.forgetting_curves.distilling import LwF
 from engine.forgetting_curves.memory import Examples
-from engine.forgetting_curves.methods import (
-    AGEM,
-    EWC,
-    SI,
-    Generative,
-    Herding,
-    Joint,
-    LwF,
-    Method,
-    OnlineEWC,
-    Painted,
-    Recipe,
-    Replay,
-    Setting,
-)
+from engine.forgetting_curves.methods import EWC, SI, How, Joint, Method, OnlineEWC, Recipe, Setting
+from engine.forgetting_curves.rehearsing import AGEM, GEM, Classwise, Generative, Herding, Painted, Replay
 from engine.forgetting_curves.structure import GPM, Sparse
 from engine.forgetting_curves.tasks import Task
 from engine.nets import Networks
 
 METHODS: dict[str, type[Method]] = {
     "naive": Method, "joint": Joint, "replay": Replay, "herding": Herding, "painted": Painted,
-    "generative": Generative, "ewc": EWC, "ewc_online": OnlineEWC, "si": SI, "lwf": LwF, "agem": AGEM, "gpm": GPM,
-    "sparse": Sparse,
+    "generative": Generative, "gaussians": Classwise, "ewc": EWC, "ewc_online": OnlineEWC, "si": SI, "lwf": LwF,
+    "agem": AGEM, "gem": GEM, "gpm": GPM, "sparse": Sparse,
 }  # fmt: skip
 STRENGTHS = {"lwf": 1.0}  # where another lambda than a recipe's own is usual
-
-
-class How(NamedTuple):
-    """How all networks are trained."""
-
-    epochs: int = 5
-    batch: int = 32
-    step_size: float = 0.1
-    hidden: tuple[int, ...] = (100, 100)
-    share: bool = False  # equal compute: who rehearses takes half a batch of new examples and half of old ones
-
-
 USUAL = How()
 
 
@@ -59,10 +34,10 @@ class Training:
     def __init__(self, tasks: Sequence[Task], recipes: Sequence[Recipe], seeds: Sequence[int], how: How) -> None:
         check(tasks, recipes, seeds)
         self.tasks, self.recipes, self.seeds, self.how = tuple(tasks), tuple(recipes), tuple(seeds), how
-        classes = 1 + max(max(task.classes) for task in tasks)
+        classes = outputs(tasks)
         self.net = Networks((tasks[0].x.shape[1], *how.hidden, classes))
-        on = Setting(self.net, self.tasks, masks(self.tasks, classes), how.step_size, len(seeds))
-        self.masks, self.rngs = on.masks, [generator(seed) for seed in seeds]
+        on = Setting(self.net, self.tasks, masks(self.tasks, classes), how, len(seeds))
+        self.on, self.masks, self.rngs = on, on.masks, [generator(seed) for seed in seeds]
         self.learners = [METHODS[r.method](on, r, [generator(7919 + s) for s in seeds]) for r in recipes]
         first = torch.cat([self.net.init(1, rng) for rng in self.rngs]).to(tasks[0].x.dtype)
         keys = [(r.method, r.k, r.alpha) if one.alone else () for r, one in zip(recipes, self.learners, strict=True)]
@@ -70,6 +45,7 @@ class Training:
         self.group = [distinct.index(key) for key in keys]  # whose rows are a recipe's during the first task
         self.weights = first.repeat(len(distinct), 1)
         self.task = self.step = 0
+        self.settling = False  # whether the weights are as they were at the last stop
 
     def rows(self, i: int) -> slice:
         """Where the networks of recipe i stand in the weights."""
@@ -88,39 +64,43 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Steps on the present task; a last partial batch counts as one."""
-        count = len(self.tasks[self.task].y)
-        return self.how.epochs * -(-count // self.how.batch)
+        """Steps on the present task."""
+        return self.on.steps(self.task)
 
-    def run(self, looks: int = 1) -> Iterator[float]:
-        """Trains; stops at the start and `looks` times in each task, more densely at its beginning, giving the time."""
+    def run(self, looks: int = 1, pauses: int = 0) -> Iterator[float]:
+        """Trains; stops at the start and `looks` times in each task, more densely at its beginning, giving the time.
+
+        With `pauses` it also stops after so many steps, and among methods that have much to do after a task.
+        """
         yield self.time
         for number in range(len(self.tasks)):
-            wanted = {max(1, round(self.steps * (i / looks) ** 1.5)) for i in range(1, looks + 1)}
-            batches = self.batches(number)
-            for self.step, batch in enumerate(batches, 1):
+            wanted = stops(self.steps, looks, pauses or self.steps)
+            for step, batch in enumerate(self.batches(number), 1):
+                self.step = step
                 self.learn(*batch)
-                if self.step in wanted and self.step < self.steps:
+                if step in wanted and step < self.steps:
                     yield self.time
-            self.finish()
+            for _ in self.finish():
+                if pauses:
+                    yield self.time
+                    self.settling = True
             yield self.time
+            self.settling = False
 
     def batches(self, number: int) -> Iterator[tuple[Examples, list[Examples | None]]]:
         """For every step the new examples (seeds, b), and what each learner brings along."""
         task, how = self.tasks[number], self.how
         count = len(task.y)
-        sizes = [len(part) for part in torch.arange(count).split(how.batch)] * how.epochs
+        sizes = [len(part) for part in torch.arange(count).split(how.batch)]
         half = how.batch // 2 if how.share else how.batch
-        brought = [m.begin(number, sum(sizes) if m.replaces else half * len(sizes)) for m in self.learners]
-        done = 0
-        for i, size in enumerate(sizes):
-            if not done % count:
-                order = torch.stack([torch.randperm(count, generator=rng) for rng in self.rngs]).to(DEVICE)
-            rows = order[:, done % count :][:, :size]
-            new = Examples(task.x[rows], task.y[rows], torch.full_like(rows, number))
-            spans = [(done, size) if m.replaces else (i * half, half) for m in self.learners]
-            yield new, [cut(one, *span) for one, span in zip(brought, spans, strict=True)]
-            done += size
+        for _ in range(how.epochs):
+            order = torch.stack([torch.randperm(count, generator=rng) for rng in self.rngs]).to(DEVICE)
+            brought = [m.begin(number, count if m.replaces else half * len(sizes)) for m in self.learners]
+            for i, size in enumerate(sizes):
+                rows = order[:, i * how.batch :][:, :size]
+                new = Examples(task.x[rows], task.y[rows], torch.full_like(rows, number))
+                spans = [(i * how.batch, size) if m.replaces else (i * half, half) for m in self.learners]
+                yield new, [cut(one, *span) for one, span in zip(brought, spans, strict=True)]
 
     def learn(self, new: Examples, brought: list[Examples | None]) -> None:
         """One step of every network."""
@@ -130,14 +110,19 @@ class Training:
         old = [i for i, one in enumerate(brought) if one is not None and not self.learners[i].replaces]
         back: dict[int, Tensor] = {}
         if old:
-            rows = torch.cat([self.weights[self.rows(i)] for i in old])
+            rows = joined(self.weights, [self.rows(i) for i in old])
             found = self.gradient(rows, [brought[i] for i in old], [self.learners[i] for i in old], [None] * len(old))
             back = dict(zip(old, found.split(len(self.seeds)), strict=True))
-        before = self.weights.clone()
-        bent = [self.learners[i].bend(g[self.rows(i)], back.get(i), before[self.rows(i)]) for i in blocks]
-        self.weights.add_(torch.cat(bent), alpha=-self.how.step_size)
         for i, one in enumerate(self.learners):
-            one.settle(self.weights[self.rows(i)], before[self.rows(i)], g[self.rows(i)])
+            one.note(self.weights[self.rows(i)], g[self.rows(i)])
+        for i in blocks:
+            own = g[self.rows(i)]
+            bent = self.learners[i].bend(own, back.get(i), self.weights[self.rows(i)])
+            if bent is not own:
+                own.copy_(bent)
+        self.weights.add_(g, alpha=-self.how.step_size)
+        for i, one in enumerate(self.learners):
+            one.settle(self.weights[self.rows(i)])
 
     def blocks(self) -> list[int]:
         """One recipe for every block of rows, in the order of the rows."""
@@ -149,7 +134,8 @@ class Training:
         """Gradients (k, size) of blocks of rows, each on its own examples."""
         size = len(self.seeds)
         x, y = (torch.cat([getattr(one, name) for one in blocks]) for name in ("x", "y"))
-        seen = forward(self.net, weights, x, lambda h, layer: gated(h, layer, learners, size, True))
+        gate = (lambda h, layer: gated(h, layer, learners, size, True)) if any_gates(learners) else None
+        seen = forward(self.net, weights, x, gate)
         logits = seen[-1]
         if self.masks is not None:
             logits = logits + self.masks[torch.cat([one.task for one in blocks])]
@@ -163,9 +149,17 @@ class Training:
                 slope[rows] *= y.shape[1] / kept
         return backward(self.net, weights, seen[:-1], slope)
 
-    def finish(self) -> None:
-        """A task is over: everybody takes what they need of it, and after the first one the rows part."""
+    def finish(self) -> Iterator[None]:
+        """A task is over: everybody takes what they need of it, and after the first one the rows part.
+
+        Stops on the way where there is much to do.
+        """
+        effort = 1.0
         for i, one in enumerate(self.learners):
+            if one.effort and effort + one.effort > 1:
+                yield
+                effort = 0.0
+            effort += one.effort
             one.finish(self.task, self.weights[self.rows(i)])
         if self.group:
             self.weights = self.every.flatten(0, 1)
@@ -173,20 +167,26 @@ class Training:
         self.task, self.step = self.task + 1, 0
 
     @torch.no_grad()
-    def accuracy(self, tested: int = 0) -> np.ndarray:
+    def accuracy(self, tested: int = 0, met: int = 0) -> np.ndarray:
         """Share of the first `tested` test examples read right, 0 for all: (recipes, seeds, tasks).
 
-        NaN where the weights have diverged.
+        For tasks of numbers, the share of their variance that is explained. NaN where the weights have diverged, and
+        for tasks after the first `met`; 0 for all.
         """
-        found, blocks = [], self.blocks()
+        met, blocks, found = met or len(self.tasks), self.blocks(), []
         rows = torch.stack([self.weights[self.rows(i)] for i in blocks])
-        for i, task in enumerate(self.tasks):
-            x, y = task.test_x[: tested or None], task.test_y[: tested or None]
-            logits = self.outputs(rows, x[None], blocks)
+        x = torch.cat([task.test_x[: tested or None] for task in self.tasks[:met]])
+        every = self.outputs(rows, x[None], blocks).split(
+            [len(t.test_y[: tested or None]) for t in self.tasks[:met]], 1
+        )
+        for i, logits in enumerate(every):
+            y = self.tasks[i].test_y[: tested or None]
             logits = logits if self.masks is None else logits + self.masks[i]
-            found.append((logits.argmax(-1) == y).double().mean(-1))
+            right = explained(logits[..., 0], y) if self.on.numbers else (logits.argmax(-1) == y).double().mean(-1)
+            found.append(right)
+        found += [torch.full_like(found[0], torch.nan)] * (len(self.tasks) - met)
         right = torch.stack(found, -1).view(len(blocks), len(self.seeds), -1)
-        right[~rows.isfinite().all(-1)] = torch.nan
+        right[~rows.sum(-1).isfinite()] = torch.nan  # a sum shows every number that is none
         return torch.stack([right[blocks.index(self.alike(i))] for i in range(len(self.recipes))]).cpu().numpy()
 
     def alike(self, i: int) -> int:
@@ -199,7 +199,17 @@ class Training:
         size, flat = weights[0].numel() // self.net.size, weights.reshape(-1, self.net.size)
         learners = [self.learners[i] for i in chosen]
         x = x.expand(len(flat), -1, -1)
-        return forward(self.net, flat, x, lambda h, layer: gated(h, layer, learners, size, False))[-1]
+        gate = (lambda h, layer: gated(h, layer, learners, size, False)) if any_gates(learners) else None
+        return forward(self.net, flat, x, gate)[-1]
+
+
+def stops(steps: int, looks: int, most: int) -> set[int]:
+    """After which steps to look: `looks` times, more densely at the beginning, and never more than `most` apart."""
+    found = {0}
+    for i in range(1, looks + 1):
+        wanted, last = max(1, round(steps * (i / looks) ** 1.5)), max(found)
+        found |= {*range(last + most, wanted, most), wanted}
+    return found
 
 
 def gated(h: Tensor, layer: int, learners: list[Method], size: int, training: bool) -> Tensor:
@@ -211,6 +221,29 @@ def gated(h: Tensor, layer: int, learners: list[Method], size: int, training: bo
     return h
 
 
+def any_gates(learners: list[Method]) -> bool:
+    """Whether one of them changes activations."""
+    return any(one.alone and not one.replaces for one in learners)
+
+
+def joined(weights: Tensor, rows: list[slice]) -> Tensor:
+    """Those rows of the weights: a view where they follow one another."""
+    if all(a.stop == b.start for a, b in zip(rows, rows[1:], strict=False)):
+        return weights[rows[0].start : rows[-1].stop]
+    return torch.cat([weights[one] for one in rows])
+
+
+def explained(outputs: Tensor, y: Tensor) -> Tensor:
+    """R^2, 1 - mean squared error / variance of y, at least 0: outputs (k, n), y (n,) -> (k,)"""
+    error = (outputs - y).double().square().mean(-1)
+    return (1 - error / y.double().var(correction=0).clamp_min(1e-12)).clamp_min(0)
+
+
+def outputs(tasks: Sequence[Task]) -> int:
+    """How many outputs a network needs: one for every label, or a single number."""
+    return 1 if tasks[0].numbers else 1 + max(max(task.classes) for task in tasks)
+
+
 def cut(stream: Examples | None, start: int, count: int) -> Examples | None:
     """A piece of a stream of examples."""
     return None if stream is None else Examples(*(part[:, start : start + count] for part in stream))
@@ -218,7 +251,7 @@ def cut(stream: Examples | None, start: int, count: int) -> Examples | None:
 
 def masks(tasks: Sequence[Task], classes: int) -> Tensor | None:
     """Out of reach for the labels that a task may not give: (tasks, classes) 0 or -1e4; None where all may."""
-    if all(len(task.classes) == classes for task in tasks):
+    if tasks[0].numbers or all(len(task.classes) == classes for task in tasks):
         return None
     found = torch.full((len(tasks), classes), -1e4, dtype=tasks[0].x.dtype, device=tasks[0].x.device)
     for row, task in zip(found, tasks, strict=True):
@@ -238,6 +271,10 @@ def check(tasks: Sequence[Task], recipes: Sequence[Recipe], seeds: Sequence[int]
     widths = {task.x.shape[1] for task in tasks}
     if len(widths) > 1 or any(not len(task.y) or not len(task.test_y) for task in tasks):
         raise ValueError(f"Saw tasks with {sorted(widths)} inputs, expected one number, and examples in every task.")
+    if len({task.numbers for task in tasks}) > 1:
+        raise ValueError("Saw labels in some tasks and numbers in others, expected one of the two.")
+    if tasks[0].numbers and any(r.method == "gaussians" for r in recipes):
+        raise ValueError("Saw Gaussians for every class and tasks of numbers, expected labels.")
 
 
 def train_sequence(
