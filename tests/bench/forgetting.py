@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,9 @@ def accuracies() -> Sequence[Row]:
         return [*rows, said(name, "Avalanche is not installed")]
     total = 0.0
     for recipe, own in every:
+        if recipe is GEM and not find_spec("quadprog"):
+            rows.append(said(name, "Avalanche's GEM needs quadprog, which is not installed"))
+            continue
         found = [peer(permuted(), recipe, seed) for seed in SEEDS]
         total += sum(s for _, s in found) if recipe in RECIPES else 0.0
         rows += compared(recipe.method, 100 * own, 100 * np.array([a for a, _ in found]))
