@@ -385,7 +385,8 @@ class Stage {
   /** Height of a panel that has the whole width of a phone. */
   upright(panel, width) {
     panel.caption.style.height = "";
-    return Math.floor(Math.min(panel.wish(width), panel.spec.equal ? 420 : width * 0.72, 420));
+    const most = this.spec.bare ? width : panel.spec.equal ? 420 : width * 0.72; // thumbnails are all square
+    return Math.floor(Math.min(panel.wish(width), most, 420));
   }
 
   /** Panels side by side: all columns equally tall; captions of lone panels too, so that their plots stand on one line. */
