@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from engine.figures import maml_sinusoids
+from engine.figures import maml_glyphs, maml_gradient, maml_sinusoids
 from engine.maml_adaptation.train import Glance
 
-PARTS = (maml_sinusoids,)
+PARTS = (maml_sinusoids, maml_gradient, maml_glyphs)
 VIEWS = tuple(view for part in PARTS for view in part.VIEWS)
 SCENES = tuple(scene for part in PARTS for scene in part.SCENES)
 THUMB = replace(
