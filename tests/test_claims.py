@@ -15,6 +15,7 @@ WHOLE = [
     "diffusion_denoising",
     "forgetting_curves",
     "latent_spaces",
+    "maml_adaptation",
     "optimizer_paths",
 ]  # every statement checked
 

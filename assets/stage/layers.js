@@ -145,7 +145,8 @@ function band(g, panel, layer, points) {
   g.globalAlpha = 0.18;
   g.fillStyle = layer.colour;
   g.beginPath();
-  const edge = [...points.map((p) => [p[0], p[3]]), ...points.map((p) => [p[0], p[2]]).reverse()];
+  const known = points.filter((p) => Number.isFinite(p[2]) && Number.isFinite(p[3]));
+  const edge = [...known.map((p) => [p[0], p[3]]), ...known.map((p) => [p[0], p[2]]).reverse()];
   line(g, panel, edge.flat(), edge.length, 2);
   g.fill();
   g.globalAlpha = 1;

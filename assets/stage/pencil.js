@@ -117,7 +117,7 @@ export class Picture {
       g.fillStyle = `rgb(${v},${v},${v})`;
       g.fillRect(x0 + (i % this.size) * unit, y0 + Math.floor(i / this.size) * unit, unit + 0.4, unit + 0.4);
     });
-    if (!this.pixels.some(Boolean)) words(g, panel, "Draw a digit", "#ffffff");
+    if (!this.pixels.some(Boolean)) words(g, panel, "Draw here", "#ffffff");
   }
 }
 

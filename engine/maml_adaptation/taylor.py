@@ -164,7 +164,7 @@ def run(cfg: Config) -> Iterator[Frame]:
     for alpha in sizes(cfg).tolist():
         found, columns = made.at(alpha)
         amounts = fitted(columns, found)
-        rest = (found - torch.from_numpy(known) @ columns).norm(dim=1).numpy() / unit
+        rest = (found - (torch.from_numpy(known)[..., None] * columns).sum(1)).norm(dim=1).numpy() / unit
         gap = float((found[1] - found[0]).norm()) / unit
         now = np.array([alpha, *rest, gap])
         yield Frame(
@@ -178,7 +178,10 @@ def fitted(columns: Tensor, found: Tensor) -> np.ndarray:
     """Amounts of both columns in each gradient, least squares; NaN where steps diverge: (2, p), (3, p) -> (3, 2)"""
     if not found.isfinite().all():
         return np.full((len(found), len(columns)), nan)
-    return torch.linalg.lstsq(columns.T, found.T).solution.T.numpy()
+    size = columns.norm(dim=1)
+    unit = columns / size[:, None]
+    gram = (unit[:, None] * unit).sum(-1)  # sums of torch, the same bit for bit wherever in memory the numbers lie
+    return (torch.linalg.solve(gram, (unit[:, None] * found).sum(-1)) / size[:, None]).T.numpy()
 
 
 def slopes(before: np.ndarray | None, now: np.ndarray) -> np.ndarray:

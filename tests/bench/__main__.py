@@ -13,6 +13,7 @@ GROUPS = {
         "browser",
         "defence",
         "engine",
+        "fewshot",
         "fisher",
         "forgetting",
         "landscape",
