@@ -16,8 +16,8 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float) -> str:
-    """A number that is added, with its sign."""
-    return f"{value:+.3g}" if isfinite(value) else r"+\text{–}"
+    """A number that is added, with its sign, to a thousandth."""
+    return f"{round(value, 3) + 0.0:+.3g}" if isfinite(value) else r"+\text{–}"
 
 
 def power(value: float) -> str:
