@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.knob import extremes, knob, knobs, parse, spell, tidy
@@ -45,6 +45,7 @@ def legal(cfg):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.__module__)
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_link_raises_and_every_config_is_legal(config, data):
     names = st.one_of(st.sampled_from([f.name for f, _ in knobs(config)]), st.text(max_size=8))
@@ -54,6 +55,7 @@ def test_no_link_raises_and_every_config_is_legal(config, data):
 
 
 @pytest.mark.parametrize("topic", TOPICS)
+@settings(deadline=None)
 @given(words=st.dictionaries(st.sampled_from(["scene", "view", "frame", "pin", "present", "seed", "data"]), WORDS))
 def test_a_whole_link_is_read_without_raising_and_survives_a_round_trip(topic, words):
     state, _ = read(*TOPICS[topic], words)
