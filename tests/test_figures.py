@@ -16,7 +16,7 @@ from tests.topics import SCENES, VIEWS, named, view_of
 
 CASES = [(topic, view.name, view.config()) for topic, view in VIEWS]
 CASES += [(t, one.view, tidy(view_of(t, one.view).config, one.settings)) for t, one in SCENES]
-RICH = {"attack", "dial", "digits", "langevin", "methods", "race", "rehearsal", "reverse"}  # views with more than three scenes
+RICH = {"attack", "dial", "digits", "langevin", "methods", "race", "rehearsal", "reverse"}  # more than three scenes
 LOOK = {"view": "test", "fps": 10, "hold": False, "present": False, "cursor": None}
 
 
