@@ -8,7 +8,8 @@ import pytest
 from engine.adversarial_examples import attack_claims, search_claims
 from engine.claim import Claim
 from engine.data.drawing import encode_picture
-from engine.figures.adversarial_attack import SCENES, VIEWS, pictured, uploaded
+from engine.figures.adversarial_attack import SCENES, VIEWS
+from engine.figures.brought import pictured, uploaded
 from engine.knob import tidy
 from tests.topics import filming
 
@@ -98,9 +99,9 @@ def test_what_a_visitor_draws_is_attacked():
     drawn[4:24, 12:16] = 1
     last = end("shades", picture=encode_picture(drawn))
     assert last.fooled and last.shown[0].max() == 1
-    assert pictured({"pixels": (255 * drawn).astype(int).ravel().tolist(), "size": 28})["picture"]
+    assert pictured({"pixels": (255 * drawn).astype(int).ravel().tolist(), "size": 28}, None)["picture"]
     with pytest.raises(ValueError, match="Nothing was drawn"):
-        pictured({"pixels": [0] * 784, "size": 28})
+        pictured({"pixels": [0] * 784, "size": 28}, None)
     with pytest.raises(ValueError):
         uploaded(b"no picture")
 

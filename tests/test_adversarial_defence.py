@@ -248,27 +248,29 @@ def test_dropping_never_leaves_a_single_class():
 
 def test_a_hand_flips_drops_drags_and_takes_back():
     cfg = poison.Config(share=0.0)
-    tagged = lambda text: {"tag": text or cfg.tag, "index": 7, "points": [(0.0, 0.0)] * 7 + [(1.234, -9.0)]}  # noqa: E731
+    event = {"tag": cfg.tag, "index": 7, "points": [(0.0, 0.0)] * 7 + [(1.234, -9.0)]}
+    after = lambda text, kind: poison.touched(event | {"type": kind}, replace(cfg, hand=text))["hand"]  # noqa: E731
     first = poison.points(cfg)[0]
-    flipped = hand.clicked(tagged(""))["hand"]
+    flipped = after("", "pick")
     now = poison.points(replace(cfg, hand=flipped))[0]
     assert (now.y[0] != first.y[0]).nonzero().flatten().tolist() == [7] and (now.x == first.x).all()
     frame = next(poison.run(replace(cfg, hand=flipped)))
     np.testing.assert_allclose(frame.changed, first.x[7:8], rtol=1e-6)
-    dropped = hand.clicked(tagged(flipped))["hand"]
+    dropped = after(flipped, "pick")
     gone = poison.points(replace(cfg, hand=dropped))[0]
     assert (gone.weight != first.weight).nonzero().flatten().tolist() == [7] and (gone.y == first.y).all()
     without = np.delete(first.x[:80].numpy(), 7, 0), np.delete(first.y[0, :80].numpy(), 7)
     line = LogisticRegression(C=1 / poison.RIDGE, tol=1e-10, max_iter=500).fit(*without)
     test = poison.points(cfg)[1]
     np.testing.assert_allclose(poison.logistic(gone, test)[0], line.decision_function(test.numpy()), atol=1e-5)
-    assert hand.clicked(tagged(dropped))["hand"] == ""
-    moved = hand.dragged(tagged(flipped))["hand"]
+    assert after(dropped, "pick") == ""
+    moved = after(flipped, "moved")
     there = poison.points(replace(cfg, hand=moved))[0]
     assert there.x[7].tolist() == pytest.approx([1.23, -2.6]) and there.y[0, 7] == -first.y[0, 7]
     assert hand.check(moved) == moved
     other = poison.points(replace(cfg, hand=moved, seed=1))[0]
     assert (other.x == poison.points(replace(cfg, seed=1))[0].x).all()  # other points were drawn
+    assert poison.touched(event | {"type": "pick"}, replace(cfg, seed=1)) == {}
 
 
 def test_all_points_may_be_dropped():

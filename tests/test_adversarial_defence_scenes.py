@@ -127,10 +127,10 @@ def test_a_drawn_sign_becomes_a_setting():
     view = BY_NAME["backdoor"]
     pixels = [0] * 784
     pixels[0:3] = [255, 255, 255]
-    cfg = tidy(view.config, view.events["picture"]({"pixels": pixels, "size": 28}))
+    cfg = tidy(view.config, view.events["picture"]({"pixels": pixels, "size": 28}, view.config()))
     assert cfg.sign == "yours" and view.mend(cfg) == (cfg, "")
     with pytest.raises(ValueError, match="Nothing was drawn"):
-        view.events["picture"]({"pixels": [0] * 784, "size": 28})
+        view.events["picture"]({"pixels": [0] * 784, "size": 28}, view.config())
     mended, note = view.mend(tidy(view.config, {"sign": "yours"}))
     assert mended.sign == "corner" and "draw one" in note
 

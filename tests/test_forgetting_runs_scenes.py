@@ -88,7 +88,7 @@ def test_a_larger_buffer_costs_the_new_task_little():
 
 def test_thirty_old_digits_keep_most_of_it():
     average = end("thirty").average[:, 0]
-    assert average[0] > 75 and average[5] < 25 and end("thirty").stored == 30
+    assert 82 < average[0] < 89 and average[5] < 25 and end("thirty").stored == 30  # six in seven: 85.7
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -114,7 +114,7 @@ def from_real(pictures, real):
 def test_forty_digits_picked_by_hand_keep_most_of_it():
     last = end("hand")
     assert last.yours == last.stored == 40 and last.average[4, 0] > 70 > 25 > last.average[5, 0]
-    assert len(BY_HAND) == 80
+    assert len(BY_HAND) == 80 and last.average[0, 0] > last.average[4, 0] + 2  # thirty at random keep more
 
 
 def test_c_wipes_out_what_a_and_b_had_drawn():
@@ -149,14 +149,13 @@ def test_no_method_can_give_three_answers_at_once():
 def test_a_click_puts_a_picture_in_and_takes_it_out():
     view = BY_NAME["rehearsal"]
     for expected in ("07", ""):
-        cfg = tidy(view.config, dict(view.events["pick"]({"index": 7})) | {"chosen": "" if expected else "07"})
-        mended, note = view.mend(cfg)
-        assert (mended.chosen, mended.clicked, note) == (expected, "", "")
+        before = tidy(view.config, {"chosen": "" if expected else "07"})
+        assert view.events["pick"]({"index": 7}, before) == {"chosen": expected}
 
 
 def test_a_click_on_the_frontier_opens_the_run_without_training_again():
     view = BY_NAME["frontier"]
-    cfg = tidy(view.config, view.events["pick"]({"index": 5}))
+    cfg = tidy(view.config, view.events["pick"]({"index": 5}, view.config()))
     assert cfg.index == 5
     for a, b in zip(frames("tradeoff"), frames("tradeoff", index=5), strict=True):
         np.testing.assert_array_equal(a.points, b.points)
@@ -166,11 +165,11 @@ def test_a_click_on_the_frontier_opens_the_run_without_training_again():
 def test_a_drawn_task_comes_last():
     view = BY_NAME["boundary"]
     points = [[-2 + 0.1 * i, 2.0] for i in range(10)] + [[-2 + 0.1 * i, 1.0] for i in range(10)]
-    cfg = tidy(view.config, drawn({"points": points}) | {"tasks": 2})
+    cfg = tidy(view.config, dict(drawn({"points": points}, view.config())) | {"tasks": 2})
     *_, last = view.run(cfg)
     assert [task.name for task in cfg.sequence] == ["A", "B", "C"] and last.tasks[0, 2, 0] > 90
     with pytest.raises(ValueError, match="no task"):
-        drawn({"points": [[0, 0]]})
+        drawn({"points": [[0, 0]]}, view.config())
 
 
 def test_every_scene_is_measured_here():

@@ -71,6 +71,7 @@ def test_the_fisher_knows_the_old_loss_nearby(seed):
 def test_the_strength_slides_from_learning_to_remembering():
     right = end("slider").right
     assert np.diff(right[:, 1]).min() > -1.5 and np.diff(right[:, 2]).max() < 1.5
+    assert np.abs(right[5:, 1] - right[4, 1]).max() < 1.5 and 20 < right[4, 0] < 40  # no more of the old
     assert right[-1, 1] - right[0, 1] > 20 and right[0, 2] - right[-1, 2] > 30
     assert end("slider").strength == pytest.approx(1e4)
 

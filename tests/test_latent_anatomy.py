@@ -270,7 +270,7 @@ def test_a_drawing_is_a_code_and_lands():
 
 def test_a_clicked_code_is_the_picture_that_is_sent():
     cfg = between.Config(data="digits", steps=50)
-    chosen = latent_anatomy.BETWEEN.events["pick"]({"index": 7})
+    chosen = latent_anatomy.BETWEEN.events["pick"]({"index": 7}, between.Config())
     frame = next(between.run(replace(cfg, **chosen)))
     np.testing.assert_allclose(frame.landed[0], frame.held[7], atol=1e-6)
     assert chosen["picture"] == ""  # what was drawn before would go first

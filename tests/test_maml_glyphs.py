@@ -185,21 +185,21 @@ def test_a_broken_link_is_answered_with_a_sentence(code, said):
 
 
 def test_an_empty_drawing_is_answered_with_a_sentence():
+    none = fewshot.Config(slot="2")
     with pytest.raises(ValueError, match="Nothing was drawn"):
-        pictured({"pixels": [0] * 784, "size": 28})
-    settings = pictured({"pixels": [0] * 400 + [255] * 30 + [0] * 354, "size": 28})
-    assert settings["alphabet"] == "yours" and drawing.check_picture(settings["drawn"])
+        pictured({"pixels": [0] * 784, "size": 28}, none)
+    settings = pictured({"pixels": [0] * 400 + [255] * 30 + [0] * 354, "size": 28}, none)
+    assert settings["alphabet"] == "yours" and alphabets.check_yours(settings["yours"])[0] == "2"
     cfg, note = fewshot.mended(fewshot.Config(alphabet="yours"))
     assert cfg.alphabet == "unseen" and "There is no drawing yet" in note
 
 
 def test_one_class_drawn_twice_is_answered_with_a_sentence():
-    cfg = fewshot.Config(alphabet="yours", yours="1" + FLAT, drawn=stroke(20, 3))  # the same, elsewhere
-    cfg, note = fewshot.mended(cfg)
-    assert "nobody can tell them apart" in note and "1 = 2" in note and cfg.drawn == ""
-    assert fewshot.mended(cfg) == (cfg, note)
-    other, quiet = fewshot.mended(fewshot.Config(alphabet="yours", yours="1" + FLAT, drawn=TALL))
-    assert not quiet and [part[0] for part in other.yours.split(".")] == ["1", "2"]
+    cfg = fewshot.Config(alphabet="yours", yours=f"1{FLAT}.2{stroke(20, 3)}")  # the same, elsewhere
+    kept, note = fewshot.mended(cfg)
+    assert "nobody can tell them apart" in note and "1 = 2" in note and kept == cfg
+    other = fewshot.Config(alphabet="yours", yours=f"1{FLAT}.2{TALL}")
+    assert fewshot.mended(other) == (other, "")
     tasks, _ = alphabets.own_task(2, 3, 5, 0, cfg.yours)
     assert torch.isfinite(tasks.x).all()
 

@@ -104,12 +104,13 @@ def test_the_statement_has_its_claim():
     assert [one.id for one in vars(fewshot_claims).values() if isinstance(one, Claim)] == ["ML-7"]
 
 
-def test_a_drawing_is_mended_into_its_slot():
+def test_a_drawing_goes_to_its_slot():
     view = BY_NAME["glyphs"]
-    settings = view.events["picture"]({"pixels": [0] * 300 + [255] * 60 + [0] * 424, "size": 28})
-    cfg, note = view.mend(tidy(view.config, settings))
-    assert cfg.yours.startswith("1") and not cfg.drawn and not note
-    asked = tidy(view.config, dict(settings) | {"slot": "q", "yours": "q" + settings["drawn"], "drawn": ""})
+    event = {"pixels": [0] * 300 + [255] * 60 + [0] * 424, "size": 28}
+    cfg = tidy(view.config, view.events["picture"](event, view.config()))
+    assert cfg.yours.startswith("1") and view.mend(cfg) == (cfg, "")
+    asked = view.config(slot="q")
+    asked = tidy(view.config, {"slot": "q"} | dict(view.events["picture"](event, asked)))
     assert asked.opening != asked.learning == cfg.opening
     panels = view.panels(asked)
     assert [panel.name for panel in panels] == ["support", "answers", "yours", "steps", "learnt"]

@@ -278,7 +278,8 @@ def test_a_drawing_is_a_function():
 
 def test_dragged_examples_are_kept_in_the_link_and_forgotten_with_their_task():
     cfg = adapting.Config(shots=3)
-    settings = given.dragged({"tag": cfg.tag, "points": [[-4.0, 1.0], [0.0, -9.0], [77.0, 2.0]]})
+    settings = given.dragged({"tag": cfg.tag, "points": [[-4.0, 1.0], [0.0, -9.0], [77.0, 2.0]]}, cfg)
+    assert given.dragged({"tag": "of another task", "points": [[0.0, 0.0]] * 3}, cfg) == {}
     assert check_code(settings["support"]) == settings["support"]
     moved = adapting.Config(shots=3, **settings)
     places = given.flat(moved.tasks(1).x, moved.tasks(1).y)
@@ -289,7 +290,7 @@ def test_dragged_examples_are_kept_in_the_link_and_forgotten_with_their_task():
 
 
 def test_a_drawn_task():
-    settings = given.drawn({"points": [[-5, -2], [5, 2]]})
+    settings = given.drawn({"points": [[-5, -2], [5, 2]]}, adapting.Config())
     cfg = adapting.Config(**settings)
     assert cfg.task == "yours"
     x, y = cfg.truth()
@@ -297,7 +298,7 @@ def test_a_drawn_task():
     tasks = cfg.tasks(7)
     torch.testing.assert_close(tasks.y[..., 0], 0.4 * tasks.x[..., 0], atol=0.01, rtol=0)
     with pytest.raises(ValueError, match="Nothing was drawn"):
-        given.drawn({"points": []})
+        given.drawn({"points": []}, cfg)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------

@@ -83,9 +83,9 @@ def test_with_one_step_reptile_is_no_better_than_joint():
     assert last.after[MAML, 0] < 0.65 * last.after[REPTILE, 0]
 
 
-def test_it_looks_four_times_better_than_it_is():
+def test_it_looks_five_times_better_than_it_is():
     last = end("printed")
-    assert last.flattery > 4 and last.mixed_says[2] < last.mixed_true[1]
+    assert 4.5 < last.flattery < 5.5 and last.mixed_says[2] < last.mixed_true[1]
     assert last.mixed_true[0] > last.right_true[0]
     assert 0.7 < last.right_says[0] / last.right_true[0] < 1.4
 
@@ -110,8 +110,10 @@ def test_until_a_function_is_drawn_it_is_a_sinusoid():
         view = BY_NAME[name]
         mended, note = view.mend(tidy(view.config, {"task": "yours"}))
         assert mended.task == "sinusoids" and "draw a function" in note
-    drawn = tidy(view.config, dict(BY_NAME["adapt"].events["drawn"]({"points": [[-5, 0], [5, 1]]})) | {"noise": 0.5})
-    assert BY_NAME["adapt"].mend(drawn) == (drawn, "")
+    view = BY_NAME["adapt"]
+    settings = view.events["drawn"]({"points": [[-5, 0], [5, 1]]}, view.config())
+    drawn = tidy(view.config, dict(settings) | {"noise": 0.5})
+    assert view.mend(drawn) == (drawn, "")
 
 
 def test_the_clouds_that_a_layer_names_are_in_its_picture():

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.knob import knobs
 from engine.link import State
-from pages.words import stage
+from pages.words import reading, stage
 from pages.words.desk import Desk
 from tests import topics
 from tests.topics import named, view_of
@@ -159,3 +159,22 @@ def test_an_event_that_is_told_again_is_taken_up_once():
     assert len(desk.past) == 3 and desk.heard == ("another", 1)
     stage._events(desk, {})
     assert len(desk.past) == 3
+
+
+@pytest.mark.parametrize(("name", "kept"), [("poison", "hand"), ("rehearsal", "chosen")])
+def test_fast_clicks_all_count_and_are_taken_back_one_by_one(name, kept):
+    topic, view = next((topic, view) for topic, view in topics.VIEWS if view.name == name)
+    desk = Desk(topic, *topics.TOPICS[topic], State(name, view.config()))
+    tag = getattr(view.config(), "tag", "")
+    clicks = [{"type": "pick", "index": i, "turn": i, "tag": tag} for i in (1, 2, 3)]
+    stage._events(desk, {"by": "one", "events": clicks})
+    lengths = [len(getattr(desk.state.cfg, kept))]
+    while desk.past:
+        desk.undo()
+        lengths.append(len(getattr(desk.state.cfg, kept)))
+    assert len(lengths) == 4 and sorted(lengths, reverse=True) == lengths and lengths[-1] == 0
+
+
+def test_a_number_in_a_formula_is_written_as_it_is_in_print():
+    said = reading.typeset("@a@ + @b@ + @c@", {"a": "1e+04", "b": "-2.5e-07", "c": "0.5"})
+    assert said == r"1\cdot10^{4} + -2.5\cdot10^{-7} + 0.5"

@@ -208,7 +208,7 @@ function marks(g, panel, layer, { data, shape }) {
     if (layer.style.line) ruled(g, panel, layer, x, y);
     else {
       marked(g, "dot", alpha(panel.theme.background, 0.9), x, y, r + 2);
-      marked(g, layer.marker === "ring" ? "ring" : layer.marker, layer.colour, x, y, r);
+      marked(g, layer.marker, layer.colour, x, y, r);
     }
     const text = layer.style.labels[i];
     if (text) note(g, panel, text, x, y - r - 3);

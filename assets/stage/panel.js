@@ -68,7 +68,7 @@ export class Panel {
     const item = document.createElement("span");
     const swatch = document.createElement("i");
     swatch.className = ["adapted", "curve", "path", "contours", "arrows", "trail", "metric"].includes(layer.kind) ? "line" : layer.kind;
-    if (layer.kind !== "field" && (layer.marker === "ring" || layer.style.hollow)) swatch.classList.add("ring");
+    if (["cloud", "marks"].includes(layer.kind)) swatch.classList.add(layer.style.hollow ? "ring" : layer.marker);
     swatch.style.color = layer.colour;
     swatch.style.borderTopStyle = layer.track ? "dotted" : { dash: "dashed", dot: "dotted" }[layer.style.dash || layer.dash] || "solid";
     if (layer.kind === "field" && layer.style.colours !== "tint") swatch.classList.add(layer.style.colours);

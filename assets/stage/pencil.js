@@ -41,7 +41,7 @@ export class Points {
 
   draw(panel, g) {
     if (panel !== this.panel) return;
-    veil(g, panel, "Draw the data here");
+    veil(g, panel, panel.spec.hint || "Draw the data here");
     this.strokes.flat().forEach(([x, y]) => marked(g, "dot", panel.stage.spec.roles.data[panel.theme.dark ? "dark" : "light"],
       panel.x.pixel(x), panel.y.pixel(y), 3));
   }
@@ -117,7 +117,7 @@ export class Picture {
       g.fillStyle = `rgb(${v},${v},${v})`;
       g.fillRect(x0 + (i % this.size) * unit, y0 + Math.floor(i / this.size) * unit, unit + 0.4, unit + 0.4);
     });
-    if (!this.pixels.some(Boolean)) words(g, panel, "Draw here", "#ffffff");
+    if (!this.pixels.some(Boolean)) words(g, panel, panel.spec.hint || "Draw here", "#ffffff");
   }
 }
 

@@ -68,6 +68,7 @@ class Stage {
     if (header.spec) this.arrange(header, arrays);
     if (!this.spec || header.id !== this.spec.id) return this.pull(); // made for a picture that we do not hold
     header.tracks.forEach((track, i) => this.feed(this.reels[i], track, arrays));
+    this.place(header.place);
     this.dirty = true;
     this.pull();
   }
@@ -109,6 +110,19 @@ class Stage {
     this.goal = held || spec.cursor !== null ? this.cursor : null; // where to go as the frames arrive
     if (live) this.goal = Infinity;
     this.told = performance.now();
+    this.placed = null;
+  }
+
+  /** The page itself moves the cursor of a run that is held: by undo, the browser's Back, a scene chosen once more. */
+  place([turn, frame]) {
+    const moved = this.placed !== null && this.placed !== turn;
+    this.placed = turn;
+    if (!moved) return;
+    this.cursor = 0;
+    this.playing = frame === null && !this.still;
+    this.goal = frame;
+    this.sent = "";
+    this.settle();
   }
 
   build() {
@@ -251,7 +265,9 @@ class Stage {
     if (text === this.sent || this.closed || this.spec.bare || this.leaving) return;
     this.sent = text;
     this.told = performance.now();
-    this.send?.setStateValue("cursor", news);
+    this.pulls += 1;
+    address(news);
+    this.send?.setStateValue("cursor", { ...news, turn: this.pulls });
   }
 
   tick(now) {
@@ -501,6 +517,16 @@ class Stage {
     });
     return sheet;
   }
+}
+
+/** The link follows the cursor, without an entry in the browser's history; the page will say the same of itself. */
+function address({ frame, playing }) {
+  const words = location.search.slice(1).split("&").filter((word) => word && !word.startsWith("frame="));
+  const before = words.findIndex((word) => /^(pin|present)=/.test(word));
+  if (!playing) words.splice(before < 0 ? words.length : before, 0, `frame=${frame}`);
+  const search = words.length ? `?${words.join("&")}` : "";
+  if (search === location.search) return;
+  history.replaceState(history.state, "", location.pathname + search + location.hash);
 }
 
 function download(blob, name) {

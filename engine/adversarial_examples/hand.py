@@ -53,23 +53,15 @@ def written(points: Mapping[int, Touched], mine: str) -> str:
     return mine + "".join(parts) if parts else ""
 
 
-def clicked(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a click on a point makes: its label flipped, then the point dropped, then as it was."""
-    points, i = _before(event)
-    points[i] = points[i]._replace(state=NEXT[points[i].state])
-    return {"hand": written(points, str(event["tag"])[:4])}
+def clicked(text: str, mine: str, event: Mapping[str, Any]) -> str:
+    """The text after a click on a point: its label flipped, then the point dropped, then as it was."""
+    points, i = read(text, mine), int(event["index"])
+    one = points.get(i, Touched())
+    return written(points | {i: one._replace(state=NEXT[one.state])}, mine)
 
 
-def dragged(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that dragging a point makes."""
-    points, i = _before(event)
+def dragged(text: str, mine: str, event: Mapping[str, Any]) -> str:
+    """The text after a point was dragged."""
+    points, i = read(text, mine), int(event["index"])
     x, y = map(float, event["points"][i])
-    points[i] = points[i]._replace(place=(x, y))
-    return {"hand": written(points, str(event["tag"])[:4])}
-
-
-def _before(event: Mapping[str, Any]) -> tuple[dict[int, Touched], int]:
-    mine, i = str(event["tag"]), int(event["index"])
-    points = read(mine, mine[:4])
-    points.setdefault(i, Touched())
-    return points, i
+    return written(points | {i: points.get(i, Touched())._replace(place=(x, y))}, mine)

@@ -1,8 +1,8 @@
 """Poisoned training points: labels flipped, points dropped or placed, and the boundary fitted again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,14 @@ class Config:
         """How many points are poisoned in the end."""
         most = TRAIN // 2 - 1 if self.attack == "drop" else TRAIN // 2
         return min(round(self.share * TRAIN), most)
+
+
+def touched(event: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
+    """The settings that a click on a point, or dragging it, makes; none where other points had been drawn."""
+    if event["tag"] != cfg.tag:
+        return {}
+    change = hand.clicked if event["type"] == "pick" else hand.dragged
+    return {"hand": change(cfg.hand, cfg.tag, event)}
 
 
 class Frame(NamedTuple):

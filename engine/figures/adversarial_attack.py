@@ -1,7 +1,5 @@
 """Attacks, seen: one picture, a ball to step in, a population, and a single pixel."""
 
-from collections.abc import Mapping
-from math import nan
 from typing import Any
 
 from engine.adversarial_examples import (
@@ -17,34 +15,15 @@ from engine.adversarial_examples import (
     threat,
     universal,
 )
-from engine.data import drawing, grey
 from engine.figures import adversarial_attack_panels as panels
+from engine.figures.brought import pictured, uploaded
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
-
-
-def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a drawn picture makes. Raises ValueError for an empty one."""
-    return {"picture": drawing.taken(event["pixels"], event["size"])}
-
-
-def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The settings that a picture file makes, and what should be known of it. Raises ValueError."""
-    picture, frames = grey.read_picture(content, drawing.SIDE)
-    picture = 1 - picture if grey.edge(picture) > 0.5 else picture
-    notes = ["The file is animated; its first picture was taken."] if frames > 1 else []
-    if picture.max() < 0.06:
-        raise ValueError("Saw a picture of a single shade, expected ink on paper.")
-    return {"picture": drawing.encode_picture(picture / picture.max())}, notes
 
 
 def learned(cfg: Any) -> tuple[Any, tuple[classifiers.Learning, ...]]:
     """The trainings that a view begins with."""
     return classifiers.learn_all, cfg.needed
-
-
-def nth(values: Any, i: int) -> float:
-    """The i-th of some values; NaN where there are fewer."""
-    return float(values[i]) if len(values) > i else nan
 
 
 LEARNED: dict[str, Any] = {"before": learned, "progress": lambda f, cfg: f.progress}
@@ -83,14 +62,14 @@ POPULATION = View(
     hold=True,
     readouts=(
         Readout("budget ε", lambda f: f.eps),
-        Readout("FGSM", lambda f: nth(f.kept, 1), percent=True, help="Share of pictures that keep their label"),
-        Readout("PGD", lambda f: nth(f.kept, 2), "bound", percent=True, help="A better attack could only lower it"),
-        Readout("PGD, adversarially trained", lambda f: nth(f.kept, 4), "bound", percent=True),
+        Readout("FGSM", lambda f: cell(f.kept, 1), percent=True, help="Share of pictures that keep their label"),
+        Readout("PGD", lambda f: cell(f.kept, 2), "bound", percent=True, help="A better attack could only lower it"),
+        Readout("PGD, adversarially trained", lambda f: cell(f.kept, 4), "bound", percent=True),
         Readout("shortest change, median", lambda f: f.median, "bound", help="Of those found, over the pictures"),
         Readout("clean", lambda f: f.clean, percent=True),
     ),
-    equation=lambda f, cfg: {"eps": f"{f.eps:.3g}", "pgd": f"{100 * nth(f.kept, 2):.0f}",
-                             "shortest": f"{100 * nth(f.kept, 3):.0f}", "median": f"{f.median:.3g}"},
+    equation=lambda f, cfg: {"eps": f"{f.eps:.3g}", "pgd": f"{100 * cell(f.kept, 2):.0f}",
+                             "shortest": f"{100 * cell(f.kept, 3):.0f}", "median": f"{f.median:.3g}"},
     code=(population.Attacker, population.shortest, minimum.ddn, minimum.fmn),
     **LEARNED,
 )  # fmt: skip

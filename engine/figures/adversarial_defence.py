@@ -5,8 +5,6 @@ from dataclasses import replace
 from math import nan
 from typing import Any
 
-import numpy as np
-
 from engine import nets
 from engine.adversarial_examples import (
     backdoor,
@@ -15,17 +13,17 @@ from engine.adversarial_examples import (
     danskin,
     defend,
     frontier,
-    hand,
     masking,
     poison,
     training,
 )
 from engine.data import drawing
 from engine.figures import adversarial_defence_panels as panels
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 
 
-def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
+def pictured(event: Mapping[str, Any], cfg: Any) -> dict[str, Any]:
     """The settings that a drawn sign makes. Raises ValueError for an empty one."""
     return {"sign": "yours", "picture": drawing.taken(event["pixels"], event["size"])}
 
@@ -35,11 +33,6 @@ def signed(cfg: backdoor.Config) -> tuple[backdoor.Config, str]:
     if cfg.sign != "yours" or cfg.picture:
         return cfg, ""
     return replace(cfg, sign="corner"), "There is no sign of your own yet: draw one. Until then it is the square."
-
-
-def cell(table: np.ndarray, *at: int) -> float:
-    """One number of a table; NaN where it has none."""
-    return float(table[at]) if table.size else nan
 
 
 DEFEND = View(
@@ -116,7 +109,7 @@ POISON = View(
     ),
     equation=lambda f, cfg: {"share": f"{100 * f.share:.0f}", "test": f"{100 * f.mean:.1f}",
                              "train": f"{100 * f.train:.0f}"},
-    code=(poison.poisoned, poison.logistic, poison.kernel), events={"pick": hand.clicked, "moved": hand.dragged},
+    code=(poison.poisoned, poison.logistic, poison.kernel), events=dict.fromkeys(("pick", "moved"), poison.touched),
 )  # fmt: skip
 BACKDOOR = View(
     "backdoor", "What does a sign on a few pictures do?", backdoor.Config, backdoor.run, panels.of_backdoor, fps=15,

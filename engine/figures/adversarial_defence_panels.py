@@ -63,7 +63,7 @@ def of_poison(cfg: poison.Config) -> Panels:
             opacity=0.9,
             pick=True,
             drag="moved",
-            tag=cfg.hand if cfg.hand.startswith(cfg.tag) else cfg.tag,
+            tag=cfg.tag,
         ),
         cloud("label flipped", "adversary", lambda f: f.changed, size=9, opacity=1, hollow=True),
         cloud("dropped", "muted", lambda f: f.gone, size=6, opacity=1),
@@ -96,7 +96,8 @@ def of_backdoor(cfg: backdoor.Config) -> Panels:
     return (
         Panel("Held-out pictures, and the same with the sign",
               (images("", "data", lambda f: f.images, columns=backdoor.SHOWN),), name="pictures", axes=False,
-              weight=1.2, draw="picture", alt="Ten digits, and below the same ten with the sign on them"),
+              weight=1.2, draw="picture", hint="A sign to hide",
+              alt="Ten digits, and below the same ten with the sign on them"),
         Panel(f"{100 * float(cfg.share):g} % poisoned", learnt, Axis("training step", 0, cfg.steps), PERCENT,
               name="learnt", stack="right", hall=False, alt="Accuracy and success of the sign over the training"),
         Panel("All shares", shares, Axis("% of the training pictures with the sign", 0.1, 20, log=True), PERCENT,

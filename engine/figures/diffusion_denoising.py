@@ -23,10 +23,11 @@ from engine.diffusion_denoising import (
     score,
 )
 from engine.figures import diffusion_panels as panels
+from engine.figures.brought import pictured
 from engine.figures.view import Readout, Scene, View
 
 
-def drawn(event: Mapping[str, Any]) -> dict[str, Any]:
+def drawn(event: Mapping[str, Any], cfg: Any) -> dict[str, Any]:
     """The settings that a drawing makes. Raises ValueError for an empty one."""
     points = np.asarray(event["points"], float).reshape(-1, 2)
     if not len(points):
@@ -41,11 +42,6 @@ def brought(content: bytes) -> tuple[dict[str, Any], list[str]]:
     if np.abs(points).max() > 3:
         notes = [*notes, "Points farther than three standard deviations from the middle were moved to the edge."]
     return {"data": "yours", "points": encode(points)}, notes
-
-
-def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a drawn picture makes. Raises ValueError for an empty one."""
-    return {"picture": drawing.taken(event["pixels"], event["size"])}
 
 
 def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:

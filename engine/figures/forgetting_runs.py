@@ -1,13 +1,13 @@
 """What is forgotten, and what helps: views and scenes."""
 
 from collections.abc import Mapping
-from math import nan
 from typing import Any
 
 import numpy as np
 
 from engine.data.points import encode
 from engine.figures import forgetting_runs_panels as panels
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.forgetting_curves import (
     backprop,
@@ -32,15 +32,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}" if value == value else "–"
 
 
-def cell(table: np.ndarray, *at: int) -> float:
-    """One number of a table; NaN where it has none."""
-    try:
-        return float(table[at])
-    except IndexError:
-        return nan
-
-
-def drawn(event: Mapping[str, Any]) -> dict[str, Any]:
+def drawn(event: Mapping[str, Any], cfg: Any) -> dict[str, Any]:
     """The settings that drawn points make. Raises ValueError for fewer than two."""
     places = np.asarray(event["points"], float).reshape(-1, 2)
     if len(places) < 2:
@@ -60,8 +52,8 @@ CURVES = View(
                 help="Accuracy just before a task, less that of the untrained network (Lopez-Paz & Ranzato 2017)"),
         Readout("forgetting", lambda f: f.forgetting, percent=True,
                 help="Best accuracy before the last task, less the last (Chaudhry et al. 2018)"),
-        Readout("naive", lambda f: f.naive, percent=True, help="Forgetting without any method"),
-        Readout("joint", lambda f: f.bound, percent=True, help="Average accuracy of joint training"),
+        Readout("forgetting, naive", lambda f: f.naive, percent=True, help="Forgetting without any method"),
+        Readout("average, joint", lambda f: f.bound, percent=True, help="Average accuracy of joint training"),
         Readout("diverged", lambda f: f.diverged, help="Networks of four whose weights are no numbers any more"),
     ),
     equation=lambda f, cfg: {"average": percent(f.accuracy), "backward": percent(f.backward),
@@ -82,7 +74,7 @@ METHODS = View(
 )  # fmt: skip
 FRONTIER = View(
     "frontier", "Can it learn without forgetting?", frontier.Config, frontier.run, panels.of_frontier, fps=15,
-    follow=True, events={"pick": lambda event: {"index": int(event["index"])}},
+    follow=True, events={"pick": lambda event, cfg: {"index": int(event["index"])}},
     readouts=(
         Readout("tasks learned", lambda f: f.time),
         Readout("opened", lambda f: f.value),
@@ -97,7 +89,7 @@ FRONTIER = View(
 )  # fmt: skip
 REHEARSAL = View(
     "rehearsal", "What should one keep of the old?", rehearsal.Config, rehearsal.run, panels.of_rehearsal, fps=15,
-    follow=True, mend=rehearsal.toggled, events={"pick": lambda event: {"clicked": f"{int(event['index']):02d}"}},
+    follow=True, events={"pick": rehearsal.toggled},
     readouts=(
         Readout("tasks learned", lambda f: f.time),
         Readout("a sample", lambda f: cell(f.average, 0, 0) / 100, percent=True,
@@ -111,6 +103,7 @@ REHEARSAL = View(
         Readout("in memory", lambda f: f.stored, help="Of the memory shown; of a generator, fresh ones"),
     ),
     equation=lambda f, cfg: {"stored": str(f.stored), "sample": percent(cell(f.average, 0, 0) / 100),
+                             "yours": percent(cell(f.average, 4, 0) / 100) if f.yours else "–",
                              "none": percent(cell(f.average, 5, 0) / 100)},
     code=(memory.Reservoir, memory.herd, dreams.Dreams, rehearsing.Generative),
 )  # fmt: skip
@@ -122,8 +115,8 @@ BOUNDARY = View(
         Readout("with the method", lambda f: cell(f.average, 0, 0) / 100, percent=True,
                 help="Average accuracy over the tasks met so far, mean of four networks"),
         Readout("naive", lambda f: cell(f.average, 1, 0) / 100, percent=True),
-        Readout("on A, with", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
-        Readout("naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
+        Readout("on A: with the method", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
+        Readout("on A: naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
     ),
     equation=lambda f, cfg: {"with": percent(cell(f.average, 0, 0) / 100),
                              "without": percent(cell(f.average, 1, 0) / 100)},
@@ -136,8 +129,8 @@ LINE = View(
         Readout("R² with the method", lambda f: cell(f.average, 0, 0) / 100, percent=True,
                 help="Share of the variance explained, over the tasks met so far; mean of four networks"),
         Readout("naive", lambda f: cell(f.average, 1, 0) / 100, percent=True),
-        Readout("on A, with", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
-        Readout("naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
+        Readout("on A: with the method", lambda f: cell(f.tasks, 0, 0, 0) / 100, percent=True),
+        Readout("on A: naive", lambda f: cell(f.tasks, 1, 0, 0) / 100, percent=True),
         Readout("in memory", lambda f: len(f.kept), help="Examples of the first network"),
     ),
     equation=lambda f, cfg: {"with": percent(cell(f.average, 0, 0) / 100),
@@ -159,7 +152,7 @@ SCENES = (
     Scene("asked", "GEM keeps far more than A-GEM", "methods", {"memory": 200},
           "Both judge each step by a memory. A-GEM asks for its mean gradient, GEM asks every old task by itself."),
     Scene("projection", "Projection keeps most without old examples", "methods", {"kind": "permuted"},
-          "Among the methods of the lower chart GPM ends highest, close to joint training."),
+          "Among the methods of the right chart GPM ends highest, close to joint training."),
     Scene("even", "At equal memory, rehearsal beats EWC", "methods", {"kind": "permuted", "fair": "memory"},
           "For every weight EWC keeps two numbers. As many numbers are a few hundred digits."),
     Scene("tradeoff", "λ trades learning for remembering", "frontier", {},
@@ -169,15 +162,15 @@ SCENES = (
     Scene("buffer", "A larger buffer costs the new task little", "frontier", {"sweep": "replay", "index": 6},
           "Unlike a penalty, more memory moves the runs up and hardly to the left."),
     Scene("thirty", "Thirty old digits keep most of it", "rehearsal", {},
-          "About four of every old class, and the network still knows nine numerals in ten."),
+          "About four of every old class in memory, and the network still reads about six digits in seven."),
     Scene("typical", "With ten digits, the typical ones are better", "rehearsal", {"memory": 10, "show": "herding"},
           "A sample of ten may miss a class altogether; herding keeps the most typical of each."),
     Scene("dreamed", "Made-up digits keep most of the old ones", "rehearsal", {"show": "generative"},
           "No digit is stored: a small VAE learns to make them up while the network learns to read them."),
     Scene("hand", "Forty digits picked by hand keep most of it", "rehearsal", {"chosen": BY_HAND, "show": "painted"},
-          "Click others in their place: which ones matter?"),
+          "These are the first of each row, and thirty drawn at random keep more. Which ones matter? Click."),
     Scene("wiped", "C wipes out what A and B had drawn", "boundary", {},
-          "Scrub back and forth. Without a method the boundary follows the newest task and nothing else."),
+          "On the right, without a method, the boundary follows the newest task; on the left a memory holds it."),
     Scene("room", "Projection bends only what is free", "boundary", {"method": "gpm"},
           "No old point is stored; the changes keep out of the directions that the old tasks use."),
     Scene("bent", "Twenty points hold the whole function", "line", {},

@@ -128,7 +128,7 @@ def of_frontier(cfg: frontier.Config) -> Panels:
     plane = (
         path("", "muted", lambda f: f.points, width=1.5, dash="solid", opacity=0.6),
         cloud("a run: click to open it", "model", lambda f: f.points, size=7, opacity=0.9, pick=True),
-        cloud("diverged", "adversary", lambda f: f.lost, size=7, opacity=1),
+        cloud("diverged: has no place", "adversary", lambda f: f.lost, size=7, opacity=1),
         marks("opened", "ink", lambda f: f.spot),
     )
     over = (
@@ -192,13 +192,13 @@ def of_boundary(cfg: boundary.Config) -> Panels:
             field("", "model", lambda f: getattr(f, which), low=-0.3, high=1.3, colours="diverging"),
             contours("boundary", "ink", lambda f: getattr(f, which), levels=(0.5,)),
         )
-        for name, role, size, of in (
-            ("old tasks", "muted", 2.5, lambda f: f.old_points),
-            ("this task", "ink", 4, lambda f: f.new_points),
+        for names, size, shade, of in (
+            (("", "older tasks"), 2.5, 0.5, lambda f: f.old_points),
+            (("one class", "the other"), 4, 1, lambda f: f.new_points),
         ):
-            for label in (0, 1):
-                layers += (cloud(name if label else "", role, lambda f, of=of, label=label: members(of(f), label),
-                                 size=size, opacity=1, hollow=not label),)  # fmt: skip
+            for label, name in enumerate(names):
+                layers += (cloud(name, "ink", lambda f, of=of, label=label: members(of(f), label),
+                                 size=size, opacity=shade, hollow=not label),)  # fmt: skip
         return layers
 
     each: tuple[Layer, ...] = (switches(count),)
@@ -207,6 +207,7 @@ def of_boundary(cfg: boundary.Config) -> Panels:
         each += (curve("", TASKS[i], lambda f, i=i: (f.time, row(f.tasks, 1, i)[0]), dash="dot", width=1.2),)
     return (
         Panel(f"With {name}", plane("method"), x, y, equal=True, name="method", draw="points",
+              hint="Two strokes: one for either class",
               alt="Points of the tasks so far and the boundary of a network trained with the method"),
         Panel("Naive", plane("naive"), x, y, equal=True, name="naive",
               alt="The same points and the boundary of a network without any method"),

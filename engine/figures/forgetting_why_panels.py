@@ -33,7 +33,7 @@ def of_interference(cfg: interference.Config) -> Panels:
         path("harm above, help below", "muted", np.array([[-1.2, 0], [1.2, 0]], np.float32), width=1, dash="dot"),
         cloud("the last sixty steps", "model", lambda f: f.pairs, size=3),
     )
-    unit, far = Axis("forecast, in units of η‖g_A‖‖g_B‖", -1.2, 1.2), cfg.step_size > 0.1
+    unit, far = Axis("forecast, as a part of the largest possible", -1.2, 1.2), cfg.step_size > 0.1
     return (
         tasks_of(cfg),
         Panel("Cosine of the two gradients", over_time, steps, Axis("cosine", -1.05, 1.05), name="cosine",
@@ -42,7 +42,7 @@ def of_interference(cfg: interference.Config) -> Panels:
         Panel("The dial: the same for every angle", turned, Axis("new task turned by, degrees", 0, 180),
               Axis("cosine", -1.05, 1.05), name="dial", stack="middle", hall=not far,
               alt="The cosine between the gradients over the angle by which the new task is turned"),
-        Panel("Old loss: forecast and fact", forecast, unit, Axis("change that came", -1.2, 1.2), equal=True,
+        Panel("Old loss: forecast and fact", forecast, unit, Axis("what came, in the same unit", -1.2, 1.2), equal=True,
               name="forecast", hall=far, alt="The actual change of the old loss over the predicted one"),
     )  # fmt: skip
 
@@ -70,8 +70,8 @@ def tasks_of(cfg: interference.Config) -> Panel:
 def of_plane(cfg: plane.Config) -> Panels:
     """The plane with both losses, the ellipses and the ends of EWC; accuracy over the strength; the straight way."""
     on = plane.of(cfg)
-    x, y = (Axis(name, float(a), float(b)) for name, a, b in zip(
-        ("along θ_B − θ_A", "at right angles, towards θ_joint"), on.low, on.high, strict=True))  # fmt: skip
+    ways = "from A’s weights towards B’s", "at right angles, towards those of both"
+    x, y = (Axis(name, float(a), float(b)) for name, a, b in zip(ways, on.low, on.high, strict=True))
     sheet = (
         field("old loss", "old", on.old, low=0.0, high=4.0),
         contours("", "old", on.old, levels=LEVELS),
@@ -80,7 +80,7 @@ def of_plane(cfg: plane.Config) -> Panels:
         path(f"½ δᵀFδ = {plane.LEVEL}", "truth", plane.outline(on.form), width=3, dash="dash"),
         path("its diagonal, as in EWC", "third", plane.outline(on.diagonal), width=2.5, dash="dot"),
         path("EWC, λ from 0 up", "model", lambda f: f.path, width=2.5),
-        marks("", "ink", on.corners, labels=("θ_A", "θ_B", "θ_joint")),
+        marks("", "ink", on.corners, labels=("after A", "after B", "both at once")),
         marks("the λ marked", "model", lambda f: f.spot),
     )
     right = (
@@ -98,7 +98,7 @@ def of_plane(cfg: plane.Config) -> Panels:
               alt="Contours of the old and the new loss in the plane of three weight vectors, ellipses and a path"),
         Panel("Read right", right, Axis("λ (left end: none)", 0.3, 1e5, log=True), PERCENT, name="right",
               stack="right", alt="Accuracy on the old and on the new task over the strength of EWC"),
-        Panel("On the old task, from θ_A to θ_B", way, Axis("share of the way", 0, 1), Axis("nats", 0, 1.5),
+        Panel("On the old task, from A’s weights to B’s", way, Axis("share of the way", 0, 1), Axis("nats", 0, 1.5),
               name="way", stack="right", hall=False,
               alt="Divergence of the outputs on the straight way, and its quadratic forms"),
     )  # fmt: skip

@@ -1,36 +1,13 @@
 """What makes a variational autoencoder work, and what breaks it: views and scenes."""
 
-from collections.abc import Mapping
 from math import isfinite, nan
 from typing import Any
 
-import numpy as np
-
-from engine.data import drawing, grey
 from engine.figures import latent_anatomy_panels as panels
+from engine.figures.brought import pictured, uploaded
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.latent_spaces import between, collapse, factors, holes, learning, trick
-
-
-def nth(values: np.ndarray, i: int) -> float:
-    """One of them, or NaN where there are too few."""
-    return float(values[i]) if len(values) > max(i, 0) else nan
-
-
-def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a drawn picture makes. Raises ValueError for an empty one."""
-    return {"picture": drawing.taken(event["pixels"], event["size"])}
-
-
-def uploaded(content: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The settings that a picture file makes, and what should be known of it. Raises ValueError."""
-    picture, frames = grey.read_picture(content, drawing.SIDE)
-    picture = 1 - picture if grey.edge(picture) > 0.5 else picture
-    notes = ["The file is animated; its first picture was taken."] if frames > 1 else []
-    if picture.max() < 0.06:
-        raise ValueError("Saw a picture of a single shade, expected ink on paper.")
-    return {"picture": drawing.encode_picture(picture / picture.max())}, notes
-
 
 TRICK = View(
     "trick", "How does a gradient get through a sample?", trick.Config, trick.run, panels.of_trick, fps=12,
@@ -53,12 +30,12 @@ COLLAPSE = View(
     "collapse", "When does a dimension go dark?", collapse.Config, collapse.run, panels.of_collapse, fps=16,
     readouts=(
         Readout("step", lambda f: f.step),
-        Readout("in use: least β", lambda f: nth(f.active, 0), help="Dimensions whose mean varies by more than 0.01"),
-        Readout("β = 0.2", lambda f: nth(f.active, 5)),
+        Readout("in use: least β", lambda f: cell(f.active, 0), help="Dimensions whose mean varies by more than 0.01"),
+        Readout("β = 0.2", lambda f: cell(f.active, 5)),
         Readout("off the exact KL", lambda f: f.off, help="Largest gap to ½ log(λᵢ/σ²) of the best linear network"),
-        Readout("−ELBO, least β", lambda f: nth(f.bound, 0), "estimate", help="Nats a picture, of either sign"),
+        Readout("−ELBO, least β", lambda f: cell(f.bound, 0), "estimate", help="Nats a picture, of either sign"),
     ),
-    equation=lambda f, cfg: {"active": f"{nth(f.active, 5):.0f}", "off": f"{f.off:.3f}"},
+    equation=lambda f, cfg: {"active": f"{cell(f.active, 5):.0f}", "off": f"{f.off:.3f}"},
     code=(collapse.Family, collapse.exact_kl, collapse.exact_frontier),
 )  # fmt: skip
 LEARNED: dict[str, Any] = {
@@ -108,7 +85,7 @@ BETWEEN = View(
         "straight": f"{f.straight:.2f}",
     },
     code=(between.jacobian, between.metric, between.ellipses),
-    events={"picture": pictured, "pick": lambda event: {"index": int(event["index"]), "picture": ""}},
+    events={"picture": pictured, "pick": lambda event, cfg: {"index": int(event["index"]), "picture": ""}},
     uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
     **LEARNED,
 )  # fmt: skip

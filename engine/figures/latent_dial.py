@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.data.pictures import KEPT, read_pictures
 from engine.figures import latent_dial_panels as panels
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.latent_spaces import adversaries, adversary, axes, dial, gap, learning, methods, pca, spectrum
 from engine.latent_spaces import coder as coding
@@ -79,8 +80,8 @@ ADVERSARY = View(
         Readout("η says", lambda f: f.bound, help="E_p log η + E_q log(1 − η), nats; q: a kernel density of the codes"),
         Readout("2 JS − 2 log 2", lambda f: f.divergence, help="What the best discriminator would say of them"),
         Readout("|η − η*|", lambda f: f.off, help="Mean over codes and prior alike"),
-        Readout("AAE / floor", lambda f: panels.nth(f.sliced, 0) / f.floor, "estimate"),
-        Readout("sliced / floor", lambda f: panels.nth(f.sliced, 2) / f.floor, "estimate"),
+        Readout("AAE / floor", lambda f: cell(f.sliced, 0) / f.floor, "estimate"),
+        Readout("sliced / floor", lambda f: cell(f.sliced, 2) / f.floor, "estimate"),
     ),
     equation=lambda f, cfg: {"bound": f"{f.bound:.3f}", "exact": f"{f.divergence:.3f}", "off": f"{f.off:.3f}"},
     code=(adversary.compared, adversary.density, adversaries.Discriminator),

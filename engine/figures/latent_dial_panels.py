@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.figures.panel import Axis, Layer, Panel, atlas, cloud, curve, field, images, marks, path
+from engine.figures.panel import Axis, Layer, Panel, atlas, cell, cloud, curve, field, images, marks, path
 from engine.latent_spaces import adversary, axes, dial, meters, methods, spectrum
 
 Panels = tuple[Panel, ...]
@@ -204,7 +204,7 @@ def of_adversary(cfg: adversary.Config) -> Panels:
     )
     roles = ("adversary", "model", "data", "second")
     race = tuple(
-        curve(name, roles[i], lambda f, i=i: (nth(f.steps, i), nth(f.sliced, i)))
+        curve(name, roles[i], lambda f, i=i: (cell(f.steps, i), cell(f.sliced, i)))
         for i, name in enumerate(adversary.RACE.values())
     )
     floor = path("true samples", "truth", np.array([[0, adversary.floor()], [cfg.steps, adversary.floor()]]),
@@ -219,8 +219,3 @@ def of_adversary(cfg: adversary.Config) -> Panels:
         Panel("What η says of the divergence", says, steps_of(cfg), Axis("nats", -1.6, 0), name="says", stack="charts",
               hall=False, alt="The discriminator's value over the training, and the largest one there is"),
     )  # fmt: skip
-
-
-def nth(values: np.ndarray, i: int) -> float:
-    """The i-th number, NaN where there is none."""
-    return float(values[i]) if i < len(values) else nan

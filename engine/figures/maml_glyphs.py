@@ -8,20 +8,17 @@ import numpy as np
 
 from engine.data import drawing
 from engine.figures import maml_glyphs_panels as panels
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.maml_adaptation import alphabets, classifier, fewshot, reuse
 
 
-def pictured(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a drawn glyph makes. Raises ValueError for an empty drawing."""
+def pictured(event: Mapping[str, Any], cfg: fewshot.Config) -> dict[str, Any]:
+    """The settings that a glyph makes that is drawn for its slot. Raises ValueError for an empty drawing."""
     if not any(event["pixels"]):
         raise ValueError("Nothing was drawn: draw a glyph, then press “Use it”.")
-    return {"drawn": drawing.taken(event["pixels"], event["size"]), "alphabet": "yours"}
-
-
-def cell(table: np.ndarray, *at: int) -> float:
-    """A number of a table; NaN where it has none."""
-    return float(table[at]) if table.size else nan
+    picture = drawing.taken(event["pixels"], event["size"])
+    return {"yours": alphabets.placed(cfg.yours, picture, cfg.slot, cfg.ways), "alphabet": "yours"}
 
 
 def half(table: np.ndarray, row: int) -> float:

@@ -5,7 +5,7 @@ from math import isfinite, nan
 import numpy as np
 
 from engine.figures import maml_gradient_panels as panels
-from engine.figures.maml_gradient_panels import nth
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.maml_adaptation import jacobians, surface, taylor
 
@@ -24,8 +24,7 @@ def power(value: float) -> str:
     """A small number in the formula."""
     if not isfinite(value):
         return r"\text{–}"
-    digits, exponent = f"{value:.1e}".split("e")
-    return rf"{digits}\cdot10^{{{int(exponent)}}}" if value else "0"
+    return f"{value:.1e}" if value else "0"
 
 
 def matrix(rows: np.ndarray) -> str:
@@ -39,11 +38,11 @@ SURFACE = View(
     hold=True,
     readouts=(
         Readout("loss on B", lambda f: f.loss, help="After the inner steps, mean over the five tasks"),
-        Readout("FOMAML off by", lambda f: nth(f.turned, 1), help="Angle to MAML's gradient in degrees"),
-        Readout("Reptile", lambda f: nth(f.turned, 2), help="Angle to MAML's gradient in degrees"),
-        Readout("joint", lambda f: nth(f.turned, 3), help="Angle to MAML's gradient in degrees"),
-        Readout("I − εH: least", lambda f: nth(f.factor, 0), help="Eigenvalues at your weights, over all five tasks"),
-        Readout("largest", lambda f: nth(f.factor, 1)),
+        Readout("FOMAML off by", lambda f: cell(f.turned, 1), help="Angle to MAML's gradient in degrees"),
+        Readout("Reptile", lambda f: cell(f.turned, 2), help="Angle to MAML's gradient in degrees"),
+        Readout("joint", lambda f: cell(f.turned, 3), help="Angle to MAML's gradient in degrees"),
+        Readout("I − εH: least", lambda f: cell(f.factor, 0), help="Eigenvalues at your weights, over all five tasks"),
+        Readout("largest", lambda f: cell(f.factor, 1)),
         Readout("2/λ", lambda f: f.limit, help="λ is the largest curvature of A at your weights"),
         Readout("diverged", lambda f: f.diverged or nan, help="Of five tasks"),
     ),
@@ -56,8 +55,8 @@ JACOBIANS = View(
     readouts=(
         Readout("other order off by", lambda f: f.miss, percent=True, help="Of the length of the right gradient"),
         Readout("degrees", lambda f: f.turned, help="Angle between the two"),
-        Readout("stretch: most", lambda f: nth(f.stretch, 0), help="Singular values of the product"),
-        Readout("least", lambda f: nth(f.stretch, 1)),
+        Readout("stretch: most", lambda f: cell(f.stretch, 0), help="Singular values of the product"),
+        Readout("least", lambda f: cell(f.stretch, 1)),
         Readout("against autograd", lambda f: f.error, help="Relative difference from automatic gradients"),
         Readout("2/λ", lambda f: f.limit, help="λ is the task's largest curvature on A at your weights"),
         Readout("diverged at step", lambda f: f.diverged if f.diverged >= 0 else nan),
@@ -71,18 +70,18 @@ TAYLOR = View(
     "taylor", "What do all these methods have in common?", taylor.Config, taylor.run, panels.of_taylor, fps=10,
     readouts=(
         *(
-            Readout(label, lambda f, i=i, j=j: nth((f.first, f.second)[j], i), "estimate", digits=4,
-                    error=lambda f, i=i, j=j: abs(nth((f.first, f.second)[j], i) - nth(f.theory, i, j)),
+            Readout(label, lambda f, i=i, j=j: cell((f.first, f.second)[j], i), "estimate", digits=4,
+                    error=lambda f, i=i, j=j: abs(cell((f.first, f.second)[j], i) - cell(f.theory, i, j)),
                     help=f"Amount of {('the mean gradient', 'α × agreement')[j]}; ± is the distance from theory")
             for label, i, j in AMOUNTS
         ),
-        Readout("slope: left", lambda f: nth(f.order, 0), help="MAML, between the last two step sizes"),
-        Readout("FOMAML − MAML", lambda f: nth(f.order, 3)),
+        Readout("slope: left", lambda f: cell(f.order, 0), help="MAML, between the last two step sizes"),
+        Readout("FOMAML − MAML", lambda f: cell(f.order, 3)),
     ),
     equation=lambda f, cfg: {
-        name + "_mean": number(nth(f.first, i)) for i, name in enumerate(taylor.WAYS)
+        name + "_mean": number(cell(f.first, i)) for i, name in enumerate(taylor.WAYS)
     } | {
-        name + "_inner": signed(nth(f.second, i)) for i, name in enumerate(taylor.WAYS)
+        name + "_inner": signed(cell(f.second, i)) for i, name in enumerate(taylor.WAYS)
     } | {"alpha": power(f.size)},
     code=(taylor.methods, taylor.terms, taylor.theory),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from engine.figures.maml_sinusoids_panels import LOOKS
-from engine.figures.panel import Axis, Layer, Panel, arrows, contours, curve, field, marks, path
+from engine.figures.panel import Axis, Layer, Panel, arrows, cell, contours, curve, field, marks, path
 from engine.maml_adaptation import jacobians, surface, taylor
 from engine.maml_adaptation.meta import METHODS
 
@@ -15,11 +15,6 @@ LOW, HIGH = -2.0, 1.2  # log10 of a loss, from the darkest to the palest
 LEVELS = tuple(np.arange(-2, 1.3, 0.2).round(2).tolist())
 LEAST = 1e-8  # of a share that is drawn: what is less lies on the edge
 LENGTHS = {"maml": 1.0, "fomaml": 0.85, "reptile": 0.7, "joint": 0.55}  # of the arrows, so that none hides another
-
-
-def nth(values: np.ndarray, *i: int) -> float:
-    """A number of a frame, NaN where it holds none."""
-    return float(values[i]) if all(at < size for at, size in zip(i, values.shape, strict=False)) else float("nan")
 
 
 def needle(name: str) -> Layer:
@@ -52,7 +47,7 @@ def of_surface(cfg: surface.Config) -> Panels:
         marks("yours, to drag", "ink", lambda f: f.phi, drag=("phi_x", "phi_y")),
     )
     angles = tuple(
-        curve(METHODS[name].label, LOOKS[name][0], lambda f, i=i: (f.step, nth(f.turned, i)), dash=LOOKS[name][1])
+        curve(METHODS[name].label, LOOKS[name][0], lambda f, i=i: (f.step, cell(f.turned, i)), dash=LOOKS[name][1])
         for i, name in enumerate(surface.WAYS)
         if i
     )
@@ -97,8 +92,8 @@ def of_jacobians(cfg: jacobians.Config) -> Panels:
     )
     values = (
         path("stable between", "muted", one, width=1.5, dash="dash"),
-        curve("flat direction", "second", lambda f: (f.step, nth(f.factor, 1)), dash="dash"),
-        curve("steep direction", "model", lambda f: (f.step, nth(f.factor, 0))),
+        curve("flat direction", "second", lambda f: (f.step, cell(f.factor, 1)), dash="dash"),
+        curve("steep direction", "model", lambda f: (f.step, cell(f.factor, 0))),
     )
     return (
         Panel("The steps of one task on its loss A", plane, FIRST, SECOND, equal=True, name="plane", weight=1.1,
@@ -123,7 +118,7 @@ def of_taylor(cfg: taylor.Config) -> Panels:
 
     def three(of: Any) -> tuple[Layer, ...]:
         return tuple(
-            curve(METHODS[name].label, LOOKS[name][0], lambda f, i=i: (f.size, nth(of(f), i)), dash=LOOKS[name][1])
+            curve(METHODS[name].label, LOOKS[name][0], lambda f, i=i: (f.size, cell(of(f), i)), dash=LOOKS[name][1])
             for i, name in sorted(enumerate(taylor.WAYS), key=lambda one: one[1] == "fomaml")
         )
 

@@ -44,11 +44,11 @@ ADAPT = View(
     readouts=(
         Readout("inner steps", lambda f: f.step),
         Readout("B, this task: MAML", lambda f: at(f.mine, "maml")),
-        Readout("joint", lambda f: at(f.mine, "joint")),
+        Readout("B, this task: joint", lambda f: at(f.mine, "joint")),
         Readout("A: MAML", lambda f: at(f.support, "maml")),
         Readout("B, 200 tasks: MAML", lambda f: at(f.mean, "maml"), "estimate", error=lambda f: at(f.error, "maml"),
                 help="Mean squared error on the query examples, mean over 200 tasks"),
-        Readout("joint", lambda f: at(f.mean, "joint"), "estimate", error=lambda f: at(f.error, "joint")),
+        Readout("B, 200 tasks: joint", lambda f: at(f.mean, "joint"), "estimate", error=lambda f: at(f.error, "joint")),
         Readout("diverged", lambda f: f.diverged, help="Of six methods, on this task"),
     ),
     equation=lambda f, cfg: {
@@ -83,10 +83,10 @@ SETS = View(
     readouts=(
         Readout("meta-iterations", lambda f: f.iteration),
         Readout("steps on A, loss on B", lambda f: first(f.right_says), "estimate", error=lambda f: first(f.error[0:])),
-        Readout("on fresh examples", lambda f: first(f.right_true), "estimate", error=lambda f: first(f.error[1:]),
+        Readout("A, then fresh ones", lambda f: first(f.right_true), "estimate", error=lambda f: first(f.error[1:]),
                 help="20 others of each task"),
         Readout("steps on B, loss on B", lambda f: first(f.mixed_says), "estimate", error=lambda f: first(f.error[2:])),
-        Readout("on fresh examples", lambda f: first(f.mixed_true), "estimate", error=lambda f: first(f.error[3:])),
+        Readout("B, then fresh ones", lambda f: first(f.mixed_true), "estimate", error=lambda f: first(f.error[3:])),
         Readout("gradient off by", lambda f: first(f.apart), percent=True, help="Of the length of the right one"),
     ),
     equation=lambda f, cfg: {
@@ -108,7 +108,7 @@ SCENES = (
           "Going back through the inner steps costs MAML ten passes for Reptile's three: it sees fewer tasks."),
     Scene("single", "With one step Reptile is no better than joint", "meta", {"adaptation_steps": 1},
           "One step of one batch knows nothing of the next: both curves stay up."),
-    Scene("printed", "It looks four times better than it is", "sets", {},
+    Scene("printed", "It looks five times better than it is", "sets", {},
           "With the inner steps on B, the judge has seen the answers."),
     Scene("angle", "The printed gradient points elsewhere", "sets", {"shots": 3},
           "At the same weights and on the same tasks, the two gradients are nearly at right angles."),

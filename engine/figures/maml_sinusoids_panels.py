@@ -83,7 +83,7 @@ def of_adapt(cfg: adapt.Config) -> Panels:
     inside = f"inner steps on {'A' if cfg.inside == 'A' else 'B, the judge itself'}"
     return (
         Panel(f"Drag the examples: {inside}", (task[0], *learners(cfg, names, -1, a, b, trail=cfg.trail), *task[1:]),
-              X, Y, name="task", weight=1.35, draw="points",
+              X, Y, name="task", weight=1.35, draw="points", hint="A function, from left to right",
               alt="A function with a few examples of it, and what six networks make of them after some steps"),
         Panel("This task: loss on B", learners(cfg, names, -1, a, b, "loss"), steps, LOSS, name="mine", stack="right",
               legend=False, hall=False, alt="The loss on the query examples of this task after each inner step"),

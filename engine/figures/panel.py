@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as _field
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class Panel:
     equal: bool = False
     weight: float = 1.0  # width against the other panels of the row
     draw: str = ""  # "points" or "picture"
+    hint: str = ""  # what to draw, said where one draws
     name: str = ""
     axes: bool = True
     stack: str = ""  # panels of one stack stand one above the other
@@ -82,6 +84,14 @@ class Panel:
     def curves(self) -> bool:
         """Whether the panel is a chart of curves, which two runs can share."""
         return any(layer.kind == "curve" for layer in self.layers)
+
+
+def cell(table: Any, *at: int) -> float:
+    """One number of a frame's table, by its row, column, …; NaN where the frame has none."""
+    try:
+        return float(np.asarray(table)[at])
+    except IndexError:
+        return nan
 
 
 def _fits(kind: str, shape: tuple[int, ...]) -> bool:

@@ -41,7 +41,9 @@ class View:
     charts: Callable[[Sequence[Any], Any, bool], Mapping[str, Any]] | None = None  # frames, cfg, dark -> Plotly figures
     equation: Callable[[Any, Any], Mapping[str, str]] | None = None  # numbers that the formula shows
     code: Sequence[Callable] = ()  # what ran
-    events: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)  # to settings
+    events: Mapping[str, Callable[[Mapping[str, Any], Any], Mapping[str, Any]]] = field(
+        default_factory=dict
+    )  # what the visitor did on the stage, and the Config it was done to -> settings
     mend: Callable[[Any], tuple[Any, str]] = lambda cfg: (cfg, "")  # the nearest Config that can run, and why
     uploads: Mapping[str, tuple[Sequence[str], Callable[[bytes], tuple[dict[str, Any], list[str]]]]] = field(
         default_factory=dict

@@ -55,15 +55,17 @@ def encode(
     room: int = MESSAGE,
     turn: int = 0,
     heard: tuple[str, int] = ("", 0),
+    place: tuple[int, int | None] = (0, None),
 ) -> bytes:
     """One message of about `room` bytes, with the news of each track.
 
     At least one frame of each track is sent; arrays that several frames share travel once. `look` holds what else
     the stage should know (view, fps, cursor, hold, follow, present, bare); `turn` makes the message differ from the
-    one before, since the browser does not hear a message that is the same; `heard`: the last event that was taken up.
+    one before, since the browser does not hear a message that is the same; `heard`: the last event that was taken up;
+    `place`: how often the page itself has moved the cursor, and where to (None: play from the start).
     """
     arrays: list[np.ndarray] = []
-    header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look), "turn": turn, "heard": heard}
+    header: dict[str, Any] = {"tracks": [], "id": identity(tracks, look), "turn": turn, "heard": heard, "place": place}
     if with_spec:
         header["spec"] = spec(tracks, look, arrays)
     for track, new in zip(tracks, news, strict=True):
@@ -149,7 +151,7 @@ def _panel(
         for layer in (twin or panel).layers:
             layers.append(_layer(tracks[t], t, layer, arrays, statics, shared=len(both) > 1))
     axes = {side: {"label": a.label, "low": a.low, "high": a.high, "log": a.log} for side, a in _axes(panel)}
-    rest = {"title": panel.title, "equal": panel.equal, "weight": panel.weight, "draw": panel.draw}
+    rest = {"title": panel.title, "equal": panel.equal, "weight": panel.weight, "draw": panel.draw, "hint": panel.hint}
     rest |= {"stack": panel.stack, "share": panel.share, "legend": panel.legend}
     return rest | axes | {"axes": panel.axes, "alt": panel.alt, "curves": panel.curves, "layers": layers}
 

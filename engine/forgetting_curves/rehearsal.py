@@ -1,8 +1,8 @@
 """What to keep of the old: a sample, a coreset, a generator, or the pictures that you choose."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,7 +46,6 @@ class Config(Course):
     memory: int = knob(30, "buffer, examples", 0, 600, help="of the sample and of the typical ones")
     show: str = knob("replay", "memory shown", choices=MEMORIES)
     chosen: str = knob("", "your pictures", text=check)
-    clicked: str = knob("", "the picture clicked", text=check)
 
     @property
     def cells(self) -> list[int]:
@@ -75,13 +74,11 @@ class Frame(NamedTuple):
     places: np.ndarray  # (14 T, 2) where all of them are
 
 
-def toggled(cfg: Config) -> tuple[Config, str]:
+def toggled(event: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
     """A click puts a picture into the coreset, or takes it out again."""
-    if not cfg.clicked:
-        return cfg, ""
-    cell, cells = int(cfg.clicked[:2]), cfg.cells
+    cell, cells = int(event["index"]), cfg.cells
     cells = [one for one in cells if one != cell] if cell in cells else [*cells, cell]
-    return replace(cfg, chosen="".join(f"{one:02d}" for one in cells), clicked=""), ""
+    return {"chosen": "".join(f"{one:02d}" for one in cells)}
 
 
 def run(cfg: Config) -> Iterator[Frame]:

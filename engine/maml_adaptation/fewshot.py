@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.drawing import check_picture
 from engine.device import DEVICE, generator
 from engine.knob import knob
 from engine.maml_adaptation import alphabets
@@ -159,7 +158,6 @@ class Config(Learning):
     slot: str = knob(alphabets.NEXT, "you draw", choices=alphabets.DRAWN)
     example: int = knob(59, "which alphabet", 0, 999, folded=True, help="another number: other glyphs")
     yours: str = knob("", "your drawings", text=alphabets.check_yours)
-    drawn: str = knob("", "a new drawing", text=check_picture)
 
     @property
     def opening(self) -> Learning:
@@ -260,9 +258,7 @@ def run(cfg: Config) -> Iterator[Frame]:
 
 
 def mended(cfg: Config) -> tuple[Config, str]:
-    """A new drawing goes to its slot; and a sentence where there is none, or where two classes are drawn alike."""
-    if cfg.drawn:
-        cfg = replace(cfg, yours=alphabets.placed(cfg.yours, cfg.drawn, cfg.slot, cfg.ways), drawn="")
+    """An invented alphabet until one is drawn; and a sentence that says so, or that two classes are drawn alike."""
     if cfg.alphabet != "yours":
         return cfg, ""
     if not cfg.yours:

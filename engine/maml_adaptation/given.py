@@ -84,12 +84,12 @@ def flat(x: Tensor, y: Tensor) -> np.ndarray:
     return torch.cat([x[0, :, :1], y[0]], 1).cpu().numpy().copy()
 
 
-def dragged(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that dragged examples make."""
-    return {"support": str(event["tag"]) + packed(event["points"])}
+def dragged(event: Mapping[str, Any], cfg: Given) -> dict[str, Any]:
+    """The settings that dragged examples make; none where they were another task's."""
+    return {"support": cfg.tag + packed(event["points"])} if event["tag"] == cfg.tag else {}
 
 
-def drawn(event: Mapping[str, Any]) -> dict[str, Any]:
+def drawn(event: Mapping[str, Any], cfg: Given) -> dict[str, Any]:
     """The settings that a drawn function makes. Raises ValueError for an empty drawing."""
     if not event["points"]:
         raise ValueError("Nothing was drawn; draw a function from left to right, then press “Use it”.")

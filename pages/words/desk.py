@@ -36,6 +36,7 @@ class Desk:
     turns: int = 0  # messages sent to the browser
     pulled: bool = False  # whether this run answers a request for frames
     at: int = 0  # the frame under the cursor
+    placed: int = 0  # how often the page itself has moved the cursor
     shown: Any = None  # what the whole page last showed
 
     @property
@@ -57,10 +58,12 @@ class Desk:
 
     def go(self, **changes: Any) -> None:
         """Change the state by a visitor's act, so that it can be undone; the widgets follow."""
-        self.remember()
+        after = replace(self.state, **changes)
+        if replace(after, frame=self.state.frame) != self.state:
+            self.remember()
         self.notes = []
         self.acted = True
-        self.become(replace(self.state, **changes))
+        self.become(after)
 
     def turn(self, **settings: Any) -> None:
         """Turn some knobs of the current view."""
@@ -73,10 +76,12 @@ class Desk:
         return hasattr(self.state.cfg, self.view.seed)
 
     def switch(self, name: str) -> None:
-        """Show another view, as it was left."""
+        """Show another view: as it was left, or at first its first scene."""
         view = find(self.views, name)
         if view and name != self.state.view:
-            self.go(view=name, cfg=self.others.get(name, view.config()), frame=None, pinned=None)
+            scene = next((scene for scene in self.scenes if scene.view == name), None)
+            opening = tidy(view.config, scene.settings if scene else {})
+            self.go(view=name, cfg=self.others.get(name, opening), frame=None, pinned=None)
 
     def undo(self) -> None:
         """Back to the state before the last change."""
@@ -92,6 +97,7 @@ class Desk:
     def become(self, state: link.State) -> None:
         """Take a state on and set the widgets to it."""
         self.at = state.frame or 0
+        self.placed += state.frame != self.state.frame
         self.state = state
         self.restore()
 

@@ -17,6 +17,7 @@ from pages.words.desk import Desk
 from pages.words.frame import ASSETS, dark
 from pages.words.statement import state
 
+POWER = re.compile(r"(\d)e(?:\+|(-))0*(\d+)")  # as Python writes a power of ten
 ROLE = re.compile(r"\\role\{(\w+)\}")
 
 
@@ -30,7 +31,8 @@ def sections(topic: str) -> dict[str, str]:
 def typeset(text: str, numbers: dict[str, str] | None = None) -> str:
     """Put numbers in for `@name@`, and the palette's colours for `\\role{data}{...}`."""
     for name, value in (numbers or {}).items():
-        text = text.replace(f"@{name}@", value)
+        text = text.replace(f"@{name}@", POWER.sub(r"\1\\cdot10^{\2\3}", value))
+    text = text.replace(r"–\,\%", "–")
     return ROLE.sub(lambda found: rf"\textcolor{{{colour(found[1], dark())}}}", text)
 
 

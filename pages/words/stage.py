@@ -123,7 +123,8 @@ def _message(desk: Desk) -> bytes:
     room = MESSAGE if desk.pulled else 1
     desk.turns += 1
     look |= {"cursor": desk.state.frame}
-    message = encode(tracks, news, look, desk.held != name, room, desk.turns, heard=desk.heard)
+    place = desk.placed, desk.state.frame
+    message = encode(tracks, news, look, desk.held != name, room, desk.turns, desk.heard, place)
     desk.held, desk.pulled = name, False
     return message
 
@@ -171,6 +172,6 @@ def _event(desk: Desk, event: Mapping[str, Any]) -> None:
         if event.get("type") == "drag":
             desk.turn(**dict(zip(event["names"], map(float, event["values"]), strict=True)))
         elif event.get("type") in desk.view.events:
-            desk.turn(**desk.view.events[event["type"]](event))
+            desk.turn(**desk.view.events[event["type"]](event, desk.state.cfg))
     except (ValueError, KeyError, TypeError) as problem:
         desk.notes = [str(problem)]

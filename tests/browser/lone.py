@@ -103,11 +103,13 @@ def message(
     tape: str = "run",
     row: Sequence[Panel] | None = None,
     heard: tuple[str, int] = ("", 0),
+    place: tuple[int, int | None] = (0, None),
     **look: Any,
 ) -> bytes:
     """One message of one track, as the page would send it."""
     track = Track(tape, panels() if row is None else row, READOUTS)
-    return encode([track], [News(start, frames, done, failure)], LOOK | look, spec, room=1 << 30, heard=heard)
+    news = [News(start, frames, done, failure)]
+    return encode([track], news, LOOK | look, spec, room=1 << 30, heard=heard, place=place)
 
 
 class Lone(Tab):

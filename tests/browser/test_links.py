@@ -130,3 +130,35 @@ def test_a_frame_beyond_the_end_is_the_last(visit):
 def test_words_that_mean_nothing_are_ignored(visit):
     tab = visit().open(TOPIC, view=VIEW, utm_source="hall", present="7").idle()
     assert not tab.page.locator("[data-testid=stAlert]").count()
+
+
+FORMULA = "document.querySelector('.st-key-reading')?.innerText"
+
+
+def test_back_leads_to_what_was_before_and_the_formula_follows(visit):
+    tab = visit().open(TOPIC, **LINK).settled()
+    entries, before = tab.page.evaluate("history.length"), tab.page.evaluate(FORMULA)
+    tab.press("ArrowRight").until("root.dataset.frame === '18'")
+    tab.page.wait_for_function(f"() => {FORMULA} !== {before!r} && location.search.includes('frame=18')")
+    here, read = tab.words(), tab.page.evaluate(FORMULA)
+    tape = tab.data("tape")
+    tab.press("s").until(f"root.dataset.tape !== {tape!r}").until("stage.done && !stage.playing").settled()
+    tab.page.wait_for_function("() => location.search.includes('frame=')")
+    tab.page.wait_for_timeout(500)
+    assert tab.page.evaluate("history.length") == entries + 1  # one change, one entry
+    tab.page.go_back()
+    tab.until(f"root.dataset.tape === {tape!r} && root.dataset.frame === '18'").settled()
+    tab.page.wait_for_function(f"() => {FORMULA} === {read!r}")
+    assert tab.words() == here
+    tab.check()
+
+
+def test_a_scene_chosen_once_more_plays_again(visit):
+    tab = visit().open(TOPIC, scene=FIRST[0][1].name).until("stage.done && !stage.playing", seconds=60).settled()
+    tab.page.wait_for_function("() => location.search.includes('frame=')")
+    tab.page.wait_for_timeout(1000)
+    end, read = tab.data("frame"), tab.page.evaluate(FORMULA)
+    tab.press("1").until("stage.playing && stage.cursor < 5").until("!stage.playing", seconds=30).settled()
+    tab.page.wait_for_function(f"() => location.search.includes('frame=') && {FORMULA} === {read!r}")
+    assert tab.data("frame") == end
+    tab.check()

@@ -18,13 +18,18 @@ UNDER = """(() => { const [p, h] = [stage.panels[0], stage.hover]; const k = p.s
   return p.g.getImageData(x * k, y * k, 1, 1).data[0]; })()"""  # the grey in the middle of the picture shown
 
 
+def rested(lone):
+    """What the stage said last of its cursor."""
+    return {name: value for name, value in lone.told("cursor")[-1].items() if name != "turn"}
+
+
 def test_frames_are_held_painted_and_played(lone):
     lone.give(message(TEN, done=True)).until("!stage.playing && root.dataset.frame === '9'")
     assert (lone.data("length"), lone.data("done"), lone.data("tape")) == ("10", "true", "run")
     chips = lone.page.locator(".chip output").all_inner_texts()
     assert chips == ["9", "0.1 ± 0.1"]
     lone.page.wait_for_function("() => told.some((t) => t.name === 'cursor' && !t.value.playing)")
-    assert lone.told("cursor")[-1] == {"frame": 9, "playing": False, "tape": "run"}
+    assert rested(lone) == {"frame": 9, "playing": False, "tape": "run"}
 
 
 def test_a_message_twice_counts_once(lone):
@@ -290,10 +295,39 @@ def test_the_slider_scrubs_and_tells_where_it_rests(lone):
     slider.fill("4")
     lone.until("root.dataset.frame === '4'")
     lone.page.wait_for_function("() => told.some((t) => t.name === 'cursor' && t.value.frame === 4)")
-    assert lone.told("cursor")[-1] == {"frame": 4, "playing": False, "tape": "run"}
+    assert rested(lone) == {"frame": 4, "playing": False, "tape": "run"}
     slider.focus()
     lone.page.keyboard.press("ArrowLeft")
     lone.until("Math.abs(stage.cursor - 3) < 0.01", seconds=3)  # one frame, not a hundredth of the run
+
+
+def test_the_page_moves_the_cursor_and_hears_where_it_is(lone):
+    words = "told.filter((t) => t.name === 'cursor').length"
+    lone.give(message(TEN, done=True, place=(1, None))).until("!stage.playing && root.dataset.frame === '9'")
+    lone.page.wait_for_function(f"() => {words} && !told.at(-1).value.playing")
+    before = lone.page.evaluate(words)
+    lone.give(message(TEN, done=True, place=(1, 9))).give(message(spec=False, start=10, place=(1, 9)))
+    lone.give(message(spec=False, start=10, place=(2, 4), heard=("", 1))).until("root.dataset.frame === '4'")
+    lone.page.wait_for_function(f"() => {words} > {before}")
+    assert rested(lone) == {"frame": 4, "playing": False, "tape": "run"} and not lone.see("stage.playing")
+    lone.give(message(spec=False, start=10, place=(3, None))).until("stage.playing && stage.cursor < 4")
+    lone.until("!stage.playing && root.dataset.frame === '9'")
+    lone.page.wait_for_function("() => told.at(-1).value.frame === 9")
+    turns = [one["turn"] for one in lone.told("cursor")]
+    assert turns == sorted(set(turns))  # Streamlit does not call when it is told the same once more
+
+
+def test_the_address_follows_the_cursor_without_a_history(lone):
+    lone.page.evaluate("history.pushState({}, '', '/?view=walk&gap=5&pin=seed%3D3&present=1')")
+    entries = lone.page.evaluate("history.length")
+    address = "() => location.search === '?view=walk&gap=5{}&pin=seed%3D3&present=1'"
+    lone.give(message(TEN, done=True)).until("!stage.playing")
+    lone.page.wait_for_function(address.format("&frame=9"))
+    lone.do("stage.seek(3)")
+    lone.page.wait_for_function(address.format("&frame=3"))
+    lone.do("stage.toggle()")
+    lone.page.wait_for_function(address.format("&frame=9"))
+    assert lone.page.evaluate("history.length") == entries
 
 
 def test_the_curve_scrubs_too(lone):
