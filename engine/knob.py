@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from math import isfinite, log10
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 DIGITS = 6  # significant digits of a number in a link
 
 
@@ -81,6 +85,11 @@ def parse(config: type, words: Mapping[str, str]) -> tuple[Any, list[str]]:
         settings[f.name] = value
         notes += [note] if note else []
     return config(**settings), notes
+
+
+def part(kind: type[T], cfg: Any) -> T:
+    """Those settings of a Config that a plainer kind of Config has: what its opening depends on."""
+    return kind(**{f.name: getattr(cfg, f.name) for f in fields(kind)})
 
 
 def tidy(config: type, settings: Mapping[str, Any]) -> Any:

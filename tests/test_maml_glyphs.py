@@ -1,5 +1,7 @@
 """Glyph tasks, the classifier's meta-gradients, drawings and CKA, against autograd, scikit-learn and closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -190,8 +192,26 @@ def test_an_empty_drawing_is_answered_with_a_sentence():
         pictured({"pixels": [0] * 784, "size": 28}, none)
     settings = pictured({"pixels": [0] * 400 + [255] * 30 + [0] * 354, "size": 28}, none)
     assert settings["alphabet"] == "yours" and alphabets.check_yours(settings["yours"])[0] == "2"
+    blank = {"pixels": [0] * 784, "size": 28, "before": [0] * 784}
+    with pytest.raises(ValueError, match="Nothing was drawn"):
+        pictured(blank, none)
     cfg, note = fewshot.mended(fewshot.Config(alphabet="yours"))
     assert cfg.alphabet == "unseen" and "There is no drawing yet" in note
+
+
+def test_a_glyph_grows_stroke_by_stroke_in_its_slot():
+    first, more, other = ([0] * 400 + [255] * n + [0] * (384 - n) for n in (30, 90, 200))
+    event = lambda now, before=None: {"pixels": now, "size": 28, "before": before}  # noqa: E731
+    cfg = fewshot.Config()
+    for now, before, slots in (
+        (first, None, "1"), (more, first, "1"), (other, None, "12"), (more[::-1], other, "12"), (first, more, "12"),
+        (first[::-1], None, "123"), ([0] * 784, first[::-1], "12"), (other, None, "123"),
+    ):  # fmt: skip
+        settings = dict(pictured(event(now, before), cfg))
+        cfg = replace(cfg, **settings)
+        assert "".join(part[0] for part in cfg.yours.split(".")) == slots
+    kept = {part[0]: part[1:] for part in cfg.yours.split(".")}
+    assert kept["1"] == drawing.taken(first, 28) and kept["3"] == drawing.taken(other, 28)
 
 
 def test_one_class_drawn_twice_is_answered_with_a_sentence():

@@ -349,8 +349,9 @@ export class Panel {
     const { layer } = this.grip ?? {};
     if (layer?.style.pick && this.rested(...this.place(e))) this.moved.delete(layer.name); // no drag, a click
     else if (layer) this.dropped(layer);
-    if (this.grip?.pencil) this.stage.pencil.up(this);
+    const drew = this.grip?.pencil;
     this.grip = null;
+    if (drew) this.stage.drawn();
     if (e.pointerType === "touch") this.leave();
   }
 

@@ -50,14 +50,26 @@ export class Points {
 /** Paints a picture of `size` x `size` grey pixels with a soft brush. */
 export class Picture {
   constructor(panel, size = 28) {
-    Object.assign(this, { panel, size, past: [] });
-    this.clear();
+    Object.assign(this, { panel, size });
+    this.fresh();
+  }
+
+  /** Begin another picture. */
+  fresh() {
+    this.past = [];
+    this.told = null;
+    this.pixels = new Uint8Array(this.size * this.size);
+  }
+
+  get empty() {
+    return !this.pixels.some(Boolean);
   }
 
   down(panel, px, py) {
     if (panel !== this.panel) return false;
     this.past.push(this.pixels.slice());
     this.last = null;
+    this.busy = true;
     this.move(panel, px, py);
     return true;
   }
@@ -91,18 +103,30 @@ export class Picture {
 
   up() {
     this.last = null;
+    this.busy = false;
+    this.say();
   }
 
   undo() {
     this.pixels = this.past.pop() || this.pixels;
+    this.say();
   }
 
   clear() {
     this.pixels = new Uint8Array(this.size * this.size);
+    this.say();
+  }
+
+  /** Where every stroke is taken up at once, tell the picture as it is, and as it was when it was last told. */
+  say() {
+    if (!this.panel.spec.live || (this.empty && !this.told)) return;
+    const event = this.event();
+    this.panel.stage.tell(event);
+    this.told = event.pixels;
   }
 
   event() {
-    return { type: "picture", size: this.size, pixels: [...this.pixels] };
+    return { type: "picture", size: this.size, pixels: [...this.pixels], before: this.told };
   }
 
   draw(panel, g) {
@@ -117,7 +141,7 @@ export class Picture {
       g.fillStyle = `rgb(${v},${v},${v})`;
       g.fillRect(x0 + (i % this.size) * unit, y0 + Math.floor(i / this.size) * unit, unit + 0.4, unit + 0.4);
     });
-    if (!this.pixels.some(Boolean)) words(g, panel, panel.spec.hint || "Draw here", "#ffffff");
+    if (this.empty) words(g, panel, panel.spec.hint || "Draw here", "#ffffff");
   }
 }
 

@@ -29,6 +29,7 @@ class Stage {
     this.pulls = 0;
     this.name = Math.random().toString(36).slice(2);
     this.unheard = [];
+    this.later = [];
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
@@ -61,6 +62,7 @@ class Stage {
   /** A message from the page. */
   receive(bytes, send) {
     this.send = send;
+    if (this.pencil?.busy) return void this.later.push(bytes); // a stroke is not cut off by an answer to the last one
     this.asked = 0;
     const { header, arrays } = decode(bytes);
     const [by, turn] = header.heard;
@@ -71,6 +73,12 @@ class Stage {
     this.place(header.place);
     this.dirty = true;
     this.pull();
+  }
+
+  /** A stroke has come to its end. */
+  drawn() {
+    this.pencil?.up();
+    this.later.splice(0).forEach((bytes) => this.receive(bytes, this.send));
   }
 
   /** Build the panels anew for a new picture, keeping what the visitor set. */
@@ -85,10 +93,13 @@ class Stage {
     this.reels = header.tracks.map((track) => kept.get(track.tape) || this.reel(track));
     const fresh = !kept.has(header.tracks[0].tape);
     if (fresh) this.begin(spec, sameView);
+    const pencil = sameView && this.pencil?.panel.spec.live ? this.pencil : null;
+    const place = this.panels?.indexOf(pencil?.panel);
     this.pencil = null;
     this.theme = theme(this.root);
     this.panels = spec.panels.map((panel) => new Panel(panel, this));
     this.build();
+    if (this.panels[place]?.spec.live) this.take(pencil, this.panels[place]);
     this.layout();
   }
 
@@ -349,13 +360,25 @@ class Stage {
   /** The numbers under the panels, each with its error and how far it may be trusted. */
   numbers(cursor) {
     if (!this.spec.readouts.length) return;
-    if (!this.chips) this.chips = this.spec.readouts.map((readout) => this.chip(readout));
+    const fresh = !this.chips;
+    if (fresh) this.chips = this.spec.readouts.map((readout) => this.chip(readout));
     this.spec.readouts.forEach((readout, i) => {
       const texts = this.reels.map((reel) => this.value(reel, readout, i, cursor)).filter(Boolean);
       this.chips[i].parentElement.hidden = !texts.some((one) => one !== "–");
       const text = texts.length > 1 ? `A ${texts[1]} · B ${texts[0]}` : texts[0] || "–";
       if (this.chips[i].textContent !== text) this.chips[i].textContent = text;
     });
+    if (fresh) this.layout();
+  }
+
+  /** Keep room for the numbers that are yet to come, so that nothing moves when one of them appears. */
+  reserve(width) {
+    const missing = (this.chips ?? []).map((output) => output.parentElement).filter((chip) => chip.hidden);
+    missing.forEach((chip) => (chip.hidden = false));
+    if (width !== this.reserved) this.readouts.style.minHeight = "";
+    this.reserved = width;
+    this.readouts.style.minHeight = `${this.readouts.offsetHeight}px`;
+    missing.forEach((chip) => (chip.hidden = true));
   }
 
   chip(readout) {
@@ -384,6 +407,7 @@ class Stage {
     if (!this.spec || !this.panels) return;
     const width = this.root.clientWidth;
     if (!width) return;
+    this.reserve(width);
     const narrow = width < 560;
     const gap = 14;
     this.row.classList.toggle("narrow", narrow);
@@ -454,33 +478,53 @@ class Stage {
   offer(panel) {
     const kinds = { points: [Points, "Draw your own data"], picture: [Picture, "Draw your own picture"] };
     const [Kind, title] = kinds[panel.spec.draw];
-    const start = this.textButton(`✎ ${title}`, () => {
-      this.pencil = new Kind(panel);
-      panel.canvas.style.touchAction = "none";
-      this.tools.replaceChildren(...this.drawingTools(panel));
-      this.layout();
+    this.tools.append(this.textButton(`✎ ${title}`, () => this.take(new Kind(panel), panel)));
+  }
+
+  /** Take a pencil up, or go on with it over a panel that was built anew. */
+  take(pencil, panel) {
+    this.pencil = Object.assign(pencil, { panel });
+    panel.canvas.style.touchAction = "none";
+    this.tools.replaceChildren(...(panel.spec.live ? this.liveTools(panel) : this.drawingTools(panel)));
+    this.layout();
+    this.dirty = true;
+  }
+
+  /** Lay the pencil down. */
+  leave(panel) {
+    this.pencil = null;
+    panel.canvas.style.touchAction = "";
+    this.tools.replaceChildren();
+    this.panels.filter((p) => p.spec.draw).forEach((p) => this.offer(p));
+    this.layout();
+  }
+
+  /** A button of the pencil's: one of its acts. */
+  act(text, name) {
+    return this.textButton(text, () => {
+      this.pencil[name]();
+      this.dirty = true;
     });
-    this.tools.append(start);
   }
 
   drawingTools(panel) {
-    const leave = () => {
-      this.pencil = null;
-      panel.canvas.style.touchAction = "";
-      this.tools.replaceChildren();
-      this.panels.filter((p) => p.spec.draw).forEach((p) => this.offer(p));
-      this.layout();
-    };
     const use = this.textButton("Use it", () => {
       this.tell(this.pencil.event());
-      leave();
+      this.leave(panel);
     });
     use.className = "primary";
-    const again = (act) => () => {
-      this.pencil[act]();
+    return [use, this.act("Undo", "undo"), this.act("Clear", "clear"), this.textButton("Cancel", () => this.leave(panel))];
+  }
+
+  /** Where each stroke is taken up at once, there is nothing to use or to cancel: another picture, or done. */
+  liveTools(panel) {
+    const next = this.textButton("Next", () => {
+      if (this.pencil.empty) this.tell(this.pencil.event());
+      this.pencil.fresh();
       this.dirty = true;
-    };
-    return [use, this.textButton("Undo", again("undo")), this.textButton("Clear", again("clear")), this.textButton("Cancel", leave)];
+    });
+    next.className = "primary";
+    return [this.act("Undo", "undo"), this.act("Clear", "clear"), next, this.textButton("Done", () => this.leave(panel))];
   }
 
   textButton(text, act) {

@@ -1,7 +1,7 @@
 """The classifiers that are attacked: a linear one, a perceptron and a convolutional network, on numerals."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod, sqrt
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, cross_entropy
 from engine.adversarial_examples.threat import inside, project
 from engine.data import digits, glyphs
 from engine.device import DEVICE, generator
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.nets import Descent
 from engine.tape import record
 
@@ -151,7 +151,7 @@ class Learning:
     @property
     def learning(self) -> "Learning":
         """The part of the settings that the training depends on."""
-        return Learning(**{f.name: getattr(self, f.name) for f in fields(Learning)})
+        return part(Learning, self)
 
     @property
     def net(self) -> Net:

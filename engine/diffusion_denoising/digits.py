@@ -1,7 +1,7 @@
 """Digits made to order: diffusion on the code of an autoencoder, told which numeral to make."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import nan, sqrt
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from engine.diffusion_denoising.autoencoder import CODE, Autoencoder, Codec, Des
 from engine.diffusion_denoising.model import CONDITION, denoised, target
 from engine.diffusion_denoising.samplers import SAMPLERS, State, last, normal
 from engine.diffusion_denoising.schedules import SIGMA_MAX, SIGMA_MIN, schedule
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.nets import ResidualMLP, fourier, octaves
 from engine.tape import record
 
@@ -68,7 +68,7 @@ class Config(Learning):
     @property
     def learning(self) -> Learning:
         """The part of the settings that the training depends on."""
-        return Learning(*(getattr(self, f.name) for f in fields(Learning)))
+        return part(Learning, self)
 
 
 class Frame(NamedTuple):

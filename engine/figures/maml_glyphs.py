@@ -14,11 +14,19 @@ from engine.maml_adaptation import alphabets, classifier, fewshot, reuse
 
 
 def pictured(event: Mapping[str, Any], cfg: fewshot.Config) -> dict[str, Any]:
-    """The settings that a glyph makes that is drawn for its slot. Raises ValueError for an empty drawing."""
-    if not any(event["pixels"]):
-        raise ValueError("Nothing was drawn: draw a glyph, then press “Use it”.")
-    picture = drawing.taken(event["pixels"], event["size"])
-    return {"yours": alphabets.placed(cfg.yours, picture, cfg.slot, cfg.ways), "alphabet": "yours"}
+    """The settings that a glyph makes, stroke by stroke: it fills its slot, or replaces what it was `before`.
+
+    Raises ValueError for an empty drawing, where there was none before.
+    """
+    before, size = event.get("before") or [], event["size"]
+    old = drawing.taken(before, size) if any(before) else ""
+    slot = alphabets.slot_of(cfg.yours, old) or cfg.slot
+    if any(event["pixels"]):
+        picture = drawing.taken(event["pixels"], size)
+        return {"yours": alphabets.placed(cfg.yours, picture, slot, cfg.ways), "alphabet": "yours"}
+    if not old:
+        raise ValueError("Nothing was drawn: draw a glyph; it is taken up stroke by stroke.")
+    return {"yours": alphabets.without(cfg.yours, old)}
 
 
 def half(table: np.ndarray, row: int) -> float:
@@ -34,10 +42,10 @@ GLYPHS = View(
         Readout("meta-iterations", lambda f: f.iteration),
         Readout("inner steps", lambda f: f.step),
         Readout("this task: meta-learned", lambda f: cell(f.own, 0), percent=True, help="Five new pictures a class"),
-        Readout("ordinary", lambda f: cell(f.own, 1), percent=True),
+        Readout("this task: ordinary", lambda f: cell(f.own, 1), percent=True),
         Readout("200 alphabets: meta-learned", lambda f: cell(f.unseen, 0, 0), "estimate", percent=True,
                 error=lambda f: half(f.unseen, 0), help="With half of the 95 % confidence interval over tasks"),
-        Readout("ordinary", lambda f: cell(f.unseen, 1, 0), "estimate", percent=True,
+        Readout("200 alphabets: ordinary", lambda f: cell(f.unseen, 1, 0), "estimate", percent=True,
                 error=lambda f: half(f.unseen, 1)),
         Readout("diverged", lambda f: float(f.diverged) or nan, help="Of three networks, on this task"),
         Readout("your query is class", lambda f: cell(f.says, 0) or nan, help="As the meta-learned network reads it"),

@@ -51,7 +51,7 @@ def of_glyphs(cfg: fewshot.Config) -> Panels:
     )  # fmt: skip
     return (
         Panel(f"{'Your glyphs' if own else 'Glyphs nobody has seen'}: a column for each", (support,), axes=False,
-              name="support", draw="picture", hint="A glyph", hall=False,
+              name="support", draw="picture", hint="A glyph", live=True, hall=False,
               alt="The examples of each class that the networks adapt on"),
         Panel("Rows: new, " + ", ".join(named(cfg).values()), (answers,), axes=False, name="answers",
               alt="A new picture of each class, and below it the class that each network reads, pale where wrong"),

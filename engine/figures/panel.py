@@ -72,6 +72,7 @@ class Panel:
     weight: float = 1.0  # width against the other panels of the row
     draw: str = ""  # "points" or "picture"
     hint: str = ""  # what to draw, said where one draws
+    live: bool = False  # whether a picture is taken up stroke by stroke
     name: str = ""
     axes: bool = True
     stack: str = ""  # panels of one stack stand one above the other

@@ -151,7 +151,14 @@ def _panel(
         for layer in (twin or panel).layers:
             layers.append(_layer(tracks[t], t, layer, arrays, statics, shared=len(both) > 1))
     axes = {side: {"label": a.label, "low": a.low, "high": a.high, "log": a.log} for side, a in _axes(panel)}
-    rest = {"title": panel.title, "equal": panel.equal, "weight": panel.weight, "draw": panel.draw, "hint": panel.hint}
+    rest = {
+        "title": panel.title,
+        "equal": panel.equal,
+        "weight": panel.weight,
+        "draw": panel.draw,
+        "hint": panel.hint,
+        "live": panel.live,
+    }
     rest |= {"stack": panel.stack, "share": panel.share, "legend": panel.legend}
     return rest | axes | {"axes": panel.axes, "alt": panel.alt, "curves": panel.curves, "layers": layers}
 

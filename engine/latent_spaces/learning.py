@@ -1,7 +1,7 @@
 """One training that all views share: what is learned does not depend on how it is looked at."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.data.pictures import KEPT
 from engine.device import DEVICE
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.latent_spaces.coder import Coder, Model
 from engine.latent_spaces.data import NAMES, YOURS, Examples, examples
 from engine.latent_spaces.methods import METHODS, Training
@@ -49,7 +49,7 @@ class Learning:
     @property
     def learning(self) -> "Learning":
         """The part of the settings that the training depends on."""
-        return Learning(**{f.name: getattr(self, f.name) for f in fields(Learning)})
+        return part(Learning, self)
 
     @property
     def examples(self) -> Examples:

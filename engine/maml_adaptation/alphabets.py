@@ -183,6 +183,16 @@ def placed(code: str, drawn: str, slot: str, ways: int) -> str:
     return check_yours(".".join([*others, slot + drawn]))
 
 
+def slot_of(code: str, drawn: str) -> str:
+    """The slot that a drawing is in; "" where it is in none."""
+    return next((part[0] for part in code.split(".") if drawn and part[1:] == drawn), "")
+
+
+def without(code: str, drawn: str) -> str:
+    """The drawings without that one."""
+    return ".".join(part for part in code.split(".") if part[1:] != drawn)
+
+
 def drawings(code: str) -> dict[str, Tensor]:
     """The pictures that a visitor drew, by slot, centred: (28, 28) each, on the CPU"""
     parts = {part[0]: part[1:] for part in code.split(".") if part}

@@ -1,7 +1,7 @@
 """Few-shot glyphs: a network meta-trained on alphabets adapts to one that it has never seen, or that you draw."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import cos, pi
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.device import DEVICE, generator
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.maml_adaptation import alphabets
 from engine.maml_adaptation.alphabets import Episodes, Shown, interval, right
 from engine.maml_adaptation.classifier import FAST_LR, HIDDEN, STEPS, adapt, fresh, learner
@@ -43,7 +43,7 @@ class Learning:
     @property
     def learning(self) -> "Learning":
         """The part of the settings that the initial weights depend on."""
-        return Learning(**{f.name: getattr(self, f.name) for f in fields(Learning)})
+        return part(Learning, self)
 
     @property
     def net(self) -> Learner:
@@ -162,8 +162,8 @@ class Config(Learning):
     @property
     def opening(self) -> Learning:
         """The meta-training that the view begins with."""
-        asked = Asked if "q" in {part[:1] for part in self.own.split(".")} else Learning
-        return asked(**{f.name: getattr(self, f.name) for f in fields(Learning)})
+        asked = Asked if "q" in {one[:1] for one in self.own.split(".")} else Learning
+        return part(asked, self)
 
     @property
     def own(self) -> str:

@@ -1,7 +1,7 @@
 """Meta-training: every method on the same tasks, at equal iterations or at equal work."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import cos, pi
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.device import DEVICE, generator
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.maml_adaptation.learner import Learner
 from engine.maml_adaptation.meta import METHODS, Adam, Inner, meta_step
 from engine.maml_adaptation.sinusoids import FAMILIES, Tasks, batches
@@ -74,7 +74,7 @@ class Learning:
     @property
     def learning(self) -> "Learning":
         """The part of the settings that the initial weights depend on."""
-        return Learning(**{f.name: getattr(self, f.name) for f in fields(Learning)})
+        return part(Learning, self)
 
 
 class Moment(NamedTuple):

@@ -1,7 +1,7 @@
 """Meta-training, live: what a few inner steps leave of the loss on new tasks, as each method learns where to begin."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from engine.device import generator
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.maml_adaptation.adapt import adapt, losses
 from engine.maml_adaptation.given import KINDS, Given
 from engine.maml_adaptation.learner import Learner
@@ -44,7 +44,7 @@ class Training:
     @property
     def training(self) -> "Training":
         """The part of the settings that the weights depend on."""
-        return Training(**{f.name: getattr(self, f.name) for f in fields(Training)})
+        return part(Training, self)
 
     @property
     def how(self) -> Inner:

@@ -1,7 +1,7 @@
 """A network trained by any rule, its way through the space of weights remembered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.device import DEVICE, generator
-from engine.knob import knob
+from engine.knob import knob, part
 from engine.optimizer_paths.rules import RULES, Hyper
 from engine.optimizer_paths.task import Task, digit_tasks
 from engine.tape import record
@@ -98,7 +98,7 @@ class Training:
     @property
     def training(self) -> "Training":
         """These settings alone, for a run that other views share."""
-        return Training(*(getattr(self, f.name) for f in fields(Training)))
+        return part(Training, self)
 
     @property
     def recipe(self) -> Recipe:

@@ -1,5 +1,6 @@
 """The stage in a real Chromium: messages lost, doubled, out of order, broken; size, theme, load, hands."""
 
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from engine.figures.adapted import adaptation, loss, outputs
-from engine.figures.panel import Axis, Panel, adapted, atlas, cloud, metric
+from engine.figures.panel import Axis, Panel, adapted, atlas, cloud, images, metric
+from engine.figures.view import Readout
 from engine.figures.wire import News, Track, encode
 from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
 
@@ -16,6 +18,12 @@ PAINTED = "+root.dataset.painted > 0"
 UNDER = """(() => { const [p, h] = [stage.panels[0], stage.hover]; const k = p.sharp;
   const x = h.px + 74 + (h.px + 130 < p.right ? 0 : -148), y = Math.max(h.py - 70, p.top + 60);
   return p.g.getImageData(x * k, y * k, 1, 1).data[0]; })()"""  # the grey in the middle of the picture shown
+
+
+def where(lone, x, y):
+    """The pixels of the page at a place of the first panel."""
+    box = "stage.panels[0].canvas.getBoundingClientRect()"
+    return lone.see(f"[{box}.left + stage.panels[0].x.pixel({x}), {box}.top + stage.panels[0].y.pixel({y})]")
 
 
 def rested(lone):
@@ -301,6 +309,20 @@ def test_the_slider_scrubs_and_tells_where_it_rests(lone):
     lone.until("Math.abs(stage.cursor - 3) < 0.01", seconds=3)  # one frame, not a hundredth of the run
 
 
+def test_a_number_that_comes_late_moves_nothing(lone):
+    late = [Readout(f"a number of some length, {i}", lambda f: f.value if f.step > 4 else np.nan) for i in range(9)]
+    track = Track("run", panels(), (READOUTS[0], *late))
+    look = LOOK | {"cursor": 0}
+    lone.give(encode([track], [News(0, TEN, True)], look, True, room=1 << 30)).until("root.dataset.frame === '0'")
+    tall = "[stage.panels[0].canvas.offsetHeight, stage.readouts.offsetHeight]"
+    shown = "[...root.querySelectorAll('.chip')].filter((chip) => !chip.hidden).length"
+    before = lone.see(tall)
+    assert lone.see(shown) == 1 and before[1] > 40  # room for two rows
+    lone.do("stage.seek(9)").until("root.dataset.frame === '9'").until(f"{shown} === 10")
+    lone.page.wait_for_timeout(200)
+    assert lone.see(tall) == before
+
+
 def test_the_page_moves_the_cursor_and_hears_where_it_is(lone):
     words = "told.filter((t) => t.name === 'cursor').length"
     lone.give(message(TEN, done=True, place=(1, None))).until("!stage.playing && root.dataset.frame === '9'")
@@ -341,11 +363,7 @@ def test_the_curve_scrubs_too(lone):
 
 def test_a_mark_is_dragged(lone):
     lone.give(message(TEN, cursor=0)).until(PAINTED)
-    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
-    at = lambda x, y: (  # noqa: E731
-        box[0] + lone.see(f"stage.panels[0].x.pixel({x})"),
-        box[1] + lone.see(f"stage.panels[0].y.pixel({y})"),
-    )
+    at = partial(where, lone)
     _drag(lone, [at(0, 0), at(0.2, 0.1), at(0.5, 0.25)])
     event = lone.told("event")[-1]
     assert event["names"] == ["start_x", "start_y"] and event["values"] == pytest.approx([0.5, 0.25], abs=0.02)
@@ -397,15 +415,47 @@ def test_the_pointer_shows_the_metric_that_holds_under_it(lone):
         np.testing.assert_allclose(lengths, 0.25, rtol=0.03)
 
 
+def test_a_live_picture_is_told_stroke_by_stroke_and_no_answer_cuts_a_stroke_off(lone):
+    row = [Panel("Glyph", (images("", "data", np.zeros((1, 4, 4)), columns=1),), axes=False, draw="picture", live=True)]
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    tools, mouse = lone.page.locator(".stage .tools button"), lone.page.mouse
+    tools.first.click()
+    box = lone.page.locator(".stage canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def stroke(shift, between=lambda: None):
+        mouse.move(x - 40, y + shift)
+        mouse.down()
+        mouse.move(x, y + shift)
+        between()
+        mouse.move(x + 40, y + shift)
+        mouse.up()
+
+    stroke(-30)
+    first = lone.told("event")[-1]
+    assert first["before"] is None and sum(first["pixels"]) > 0
+    answer = message(TEN, row=row, cursor=0, tape="another", heard=(lone.see("stage.name"), first["turn"]))
+    stroke(30, lambda: lone.give(answer))
+    second = lone.told("event")[-1]
+    assert second["before"] == first["pixels"] and sum(second["pixels"]) > 1.8 * sum(first["pixels"])
+    lone.until("stage.reels[0].tape === 'another' && stage.pencil && stage.pencil.panel === stage.panels[0]")
+    stroke(0)  # over the panel that was built anew
+    assert lone.told("event")[-1]["before"] == second["pixels"]
+    tools.nth(0).click()  # undo
+    assert lone.told("event")[-1]["pixels"] == second["pixels"]
+    tools.nth(2).click()  # the next glyph
+    stroke(10)
+    assert lone.told("event")[-1]["before"] is None
+    count = len(lone.told("event"))
+    tools.nth(3).click()  # done
+    assert not lone.see("!!stage.pencil") and tools.count() == 1 and len(lone.told("event")) == count
+
+
 def test_a_point_is_picked_by_a_click_and_not_by_a_drag(lone):
     axis, spots = Axis("x", -1, 1), np.array([[-0.5, -0.5], [0.5, 0.25], [0.55, 0.25]])
     row = [Panel("Plane", (cloud("points", "ink", spots, pick=True),), axis, axis, equal=True, name="plane")]
     lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
-    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
-    at = lambda x, y: [  # noqa: E731
-        a + b
-        for a, b in zip(box, lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]"), strict=True)
-    ]
+    at = partial(where, lone)
     lone.page.mouse.click(*at(0.56, 0.25))
     lone.page.mouse.click(*at(0.0, 0.9))  # far from every point
     _drag(lone, [at(-0.5, -0.5), at(-0.3, -0.5)])
@@ -417,11 +467,7 @@ def test_a_point_is_clicked_or_dragged(lone):
     layer = cloud("points", "ink", spots, pick=True, drag="moved", tag="mine")
     row = [Panel("Plane", (layer,), axis, axis, equal=True, name="plane")]
     lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
-    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
-    at = lambda x, y: [  # noqa: E731
-        a + b
-        for a, b in zip(box, lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]"), strict=True)
-    ]
+    at = partial(where, lone)
     lone.page.mouse.click(*at(0.51, 0.25))
     _drag(lone, [at(0.5, 0.25), at(0, 0.5), at(-0.25, 0.75)])
     click, drag = lone.told("event")
@@ -470,11 +516,7 @@ def test_every_adapted_curve_follows_a_dragged_example(lone, record_property):
     row = adapting()
     lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
     before = lone.pixels()
-    box = lone.see("(({left, top}) => [left, top])(stage.panels[0].canvas.getBoundingClientRect())")
-    at = lambda x, y: [  # noqa: E731
-        a + b
-        for a, b in zip(box, lone.see(f"[stage.panels[0].x.pixel({x}), stage.panels[0].y.pixel({y})]"), strict=True)
-    ]
+    at = partial(where, lone)
     _drag(lone, [at(*A[4]), at(0, 0), at(A[4, 0], -4.0)])
     lone.until("!stage.dirty")
     assert all(a != b for a, b in zip(before, lone.pixels(), strict=True))
