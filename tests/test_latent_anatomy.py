@@ -11,7 +11,7 @@ from engine.data import digits, drawing
 from engine.device import DEVICE, generator
 from engine.figures import latent_anatomy
 from engine.knob import extremes
-from engine.latent_spaces import between, collapse, factors, holes, trick
+from engine.latent_spaces import between, collapse, factors, holes, pullback, trick
 from engine.latent_spaces.methods import fit
 
 CASES = [
@@ -184,7 +184,7 @@ def test_the_jacobian_is_that_of_finite_differences(method):
     model = fit(images, method, n_components=2, steps=60)
     z = torch.randn(5, 2, generator=generator(0))
     with torch.no_grad():
-        found, h = between.jacobian(model, z), 1e-2
+        found, h = pullback.jacobian(model, z), 1e-2
         for j, step in enumerate(h * torch.eye(2)):
             slope = (model.decode(z + step) - model.decode(z - step)).flatten(1) / (2 * h)
             torch.testing.assert_close(found[:, :, j], slope, rtol=0.02, atol=2e-3)
@@ -208,10 +208,12 @@ def test_what_the_pointer_shows_is_the_decoder_s():
 def test_places_on_an_ellipse_change_the_picture_alike():
     g = torch.tensor([[[0.5, 0.2], [0.2, 0.3]], [[1e-9, 0.0], [0.0, 0.04]]])
     z = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
-    step = between.ellipses(z, g)[0] - z[0]
+    step = pullback.ellipses(z, g)[0] - z[0]
     change = torch.einsum("mi,ij,mj->m", step, g[0], step).sqrt()
-    torch.testing.assert_close(change, torch.full((between.ROUND,), between.CHANGE), rtol=1e-4, atol=0)
-    assert float(between.ellipses(z, g)[1].abs().max()) == pytest.approx(between.LONGEST)  # a direction without change
+    torch.testing.assert_close(change, torch.full((pullback.ROUND,), pullback.CHANGE), rtol=1e-4, atol=0)
+    assert float(pullback.ellipses(z, g)[1].abs().max()) == pytest.approx(
+        pullback.LONGEST
+    )  # a direction without change
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])

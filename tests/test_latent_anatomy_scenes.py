@@ -7,7 +7,7 @@ import torch
 from engine.claim import Claim
 from engine.device import DEVICE
 from engine.figures.latent_anatomy import SCENES, VIEWS
-from engine.latent_spaces import between, bound_claims, collapse, factors
+from engine.latent_spaces import between, bound_claims, collapse, factors, pullback
 from tests.topics import filming
 
 frames = filming(SCENES, VIEWS)
@@ -85,7 +85,7 @@ def test_one_step_here_is_three_steps_there():
         between.trained(between.Config().learning),
         torch.from_numpy(end("stretch").codes[:, :2]).to(DEVICE),
     )
-    stretch = torch.linalg.eigvalsh(between.metric(model, spots).detach())[:, -1].sqrt().cpu()
+    stretch = torch.linalg.eigvalsh(pullback.metric(model, spots).detach())[:, -1].sqrt().cpu()
     low, high = np.quantile(stretch, [0.1, 0.9])
     assert high > 2.5 * low
 

@@ -433,7 +433,11 @@ def test_the_atlas_is_the_plane_decoded(method, k):
         z[0, : min(k, 2)] = place[0, : min(k, 2)]
         with torch.no_grad():
             exact = model.decode(z)[0].clamp(0, 1).cpu()
+            moved = [(model.decode(z + h) - model.decode(z - h))[0].flatten() / 2e-3 for h in 1e-3 * torch.eye(k)[:2]]
         np.testing.assert_allclose(last.atlas[row, column], exact, atol=1e-5)
+        j = torch.stack(moved + [0 * moved[0]] * (2 - len(moved)), 1)
+        (a, b), (_, c) = (j.T @ j / len(j)).tolist()
+        np.testing.assert_allclose(last.metric[row, column], [a, b, c], rtol=0.02, atol=1e-6)
     assert last.progress == 1 and last.step == 50
 
 

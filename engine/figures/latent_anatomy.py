@@ -7,7 +7,7 @@ from engine.figures import latent_anatomy_panels as panels
 from engine.figures.brought import pictured, uploaded
 from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
-from engine.latent_spaces import between, collapse, factors, holes, learning, trick
+from engine.latent_spaces import between, collapse, factors, holes, learning, pullback, trick
 
 TRICK = View(
     "trick", "How does a gradient get through a sample?", trick.Config, trick.run, panels.of_trick, fps=12,
@@ -84,7 +84,7 @@ BETWEEN = View(
         "most": f"{f.stretch:.2f}", "least": f"{f.least:.2f}", "walked": f"{f.walked:.2f}",
         "straight": f"{f.straight:.2f}",
     },
-    code=(between.jacobian, between.metric, between.ellipses),
+    code=(pullback.jacobian, pullback.metric, pullback.ellipses),
     events={"picture": pictured, "pick": lambda event, cfg: {"index": int(event["index"]), "picture": ""}},
     uploads={"Bring a picture": (("png", "jpg", "jpeg"), uploaded)},
     **LEARNED,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from engine.figures.panel import Axis, Panel, arrows, atlas, cloud, curve, field, images, marks, metric, path
-from engine.latent_spaces import between, collapse, factors, holes, trick
+from engine.latent_spaces import between, collapse, factors, holes, pullback, trick
 
 Panels = tuple[Panel, ...]
 
@@ -164,7 +164,6 @@ def of_between(cfg: between.Config) -> Panels:
     """The plane with two ends to drag, the two ways as strips, how far each is from real pictures, a picture sent."""
     x, y = (Axis(f"z{i}", -between.REACH, between.REACH) for i in "₁₂")
     plane = (
-        atlas("", "model", lambda f: f.atlas),
         cloud("codes", "data", lambda f: f.codes, size=2.5, opacity=0.45),
         cloud("held-out, to click", "ink", lambda f: f.held, size=5, opacity=0.5, hollow=True, pick=True),
         *(
@@ -174,11 +173,12 @@ def of_between(cfg: between.Config) -> Panels:
         ),
         path("", "model", lambda f: f.ends, width=2),
         path("equal change: here", "model", lambda f: f.ellipse, width=2, dash="solid"),
-        metric("at the pointer", "second", lambda f: f.metric, level=between.CHANGE, longest=between.LONGEST),
+        metric("at the pointer", "second", lambda f: f.metric, level=pullback.CHANGE, longest=pullback.LONGEST),
         marks("", "model", lambda f: f.here),
         marks("", "ink", lambda f: f.ends[:1], labels=("from",), drag=("x1", "y1")),
         marks("", "ink", lambda f: f.ends[1:], labels=("to",), drag=("x2", "y2")),
         marks("the picture sent", "adversary", lambda f: f.landed),
+        atlas("", "model", lambda f: f.atlas),
     )
     share = Axis("share of the way", 0, 1)
     off = (

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.figures.panel import Axis, Layer, Panel, atlas, cell, cloud, curve, field, images, marks, path
+from engine.figures.panel import Axis, Layer, Panel, atlas, cell, cloud, curve, field, images, marks, metric, path
 from engine.latent_spaces import adversary, axes, dial, meters, methods, spectrum
+from engine.latent_spaces.pullback import CHANGE, LONGEST
 
 Panels = tuple[Panel, ...]
 ANGLES = np.linspace(0, 2 * np.pi, 73)
@@ -37,12 +38,13 @@ def of_dial(cfg: dial.Config) -> Panels:
 def latent(cfg: dial.Config, pictures: bool) -> Panel:
     """Codes by class over the prior, and how sure the encoder is of some of them."""
     layers: list[Layer] = []
-    if pictures:
-        layers.append(atlas("hover: decoded", "model", lambda f: f.atlas))
     layers.append(path("prior: 1, 2, 3 σ", "prior", CIRCLES, width=1.5, dash="dot"))
     layers.append(cloud("codes, by class", "data", lambda f: f.codes, size=3.5, opacity=0.8))
     if methods.METHODS[cfg.method].noisy:
         layers.append(path("2σ of q(z | x)", "ink", lambda f: f.ellipses, width=1, opacity=0.6))
+    if pictures:
+        layers.append(metric("equal change", "model", lambda f: f.metric, level=CHANGE, longest=LONGEST))
+        layers.append(atlas("hover: decoded", "model", lambda f: f.atlas))
     x, y = latent_axes(cfg)
     return Panel("Latent space", tuple(layers), x, y, equal=True, name="latent", weight=1.25,
                  alt="The codes of the examples, coloured by class, over circles of the prior")  # fmt: skip

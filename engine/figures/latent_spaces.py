@@ -12,7 +12,9 @@ SCENES = tuple(scene for part in PARTS for scene in part.SCENES)
 
 def small(panel: Panel) -> Panel:
     """The latent plane without axes, and without what only the pointer shows: a thumbnail travels light."""
-    return replace(panel, axes=False, layers=tuple(layer for layer in panel.layers if layer.kind != "atlas"))
+    return replace(
+        panel, axes=False, layers=tuple(layer for layer in panel.layers if layer.kind not in ("atlas", "metric"))
+    )
 
 
 THUMB = replace(

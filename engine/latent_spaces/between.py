@@ -2,28 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import pi
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.functional import jvp
 
 from engine.data.drawing import centred, check_picture, decode_picture
 from engine.device import DEVICE
 from engine.knob import knob
 from engine.latent_spaces.coder import Model
 from engine.latent_spaces.data import Examples, examples
+from engine.latent_spaces.dial import REACH, grid
 from engine.latent_spaces.holes import KNOWN, PICTURES, to_nearest
 from engine.latent_spaces.learning import Learning, array, trained
 from engine.latent_spaces.methods import METHODS
+from engine.latent_spaces.pullback import ROUND, ellipses, entries, metric
 
-REACH, STOPS, STRIP = 3.5, 41, 9  # half of the plane's width; places on the way; pictures of a strip
-CODES, HELD, ROUND, GRID = 800, 100, 41, 9  # codes drawn; pictures held out; places on an ellipse; ellipses each way
+STOPS, STRIP = 41, 9  # places on the way; pictures of a strip
+CODES, HELD, GRID = 800, 100, 9  # codes drawn; pictures held out; ellipses each way
 ATLAS, FINE = 16, 28  # cells each way for which the pointer has the picture, and how fast it changes
-CHANGE = 0.03  # root mean square change of a pixel that an ellipse stands for
-LONGEST = 2.0  # of an ellipse's half axis, where the decoder hardly moves
 
 
 @dataclass(frozen=True)
@@ -80,34 +78,6 @@ class Frame(NamedTuple):
     error: float  # root mean square of the last
 
 
-def jacobian(model: Model, z: Tensor) -> Tensor:
-    """How the decoded picture moves with each coordinate of its code: z (m, k) -> (m, pixels, k)."""
-
-    def moves(direction: Tensor) -> Tensor:
-        moved: Any = jvp(model.decode, z, direction.expand_as(z))[1]
-        return moved.flatten(1)
-
-    return torch.stack([moves(direction) for direction in torch.eye(z.shape[1], device=z.device)], 2)
-
-
-def metric(model: Model, z: Tensor) -> Tensor:
-    """J'J over the number of pixels: squared change of the picture for a small step, z (m, k) -> (m, k, k).
-
-    The decoder pulls the distance between pictures back to the plane (Arvanitidis, Hansen and Hauberg 2018).
-    """
-    j = jacobian(model, z)
-    return j.mT @ j / j.shape[1]
-
-
-def ellipses(z: Tensor, g: Tensor) -> Tensor:
-    """Places whose picture differs by CHANGE, to first order: z (m, 2), metric (m, 2, 2) -> closed lines (m, 41, 2)."""
-    values, vectors = torch.linalg.eigh(g.double())
-    half = (CHANGE / values.clamp_min(1e-12).sqrt()).clamp_max(LONGEST)
-    angle = torch.linspace(0, 2 * pi, ROUND, dtype=torch.float64, device=z.device)
-    circle = torch.stack([angle.cos(), angle.sin()], 1)
-    return z[:, None] + ((circle * half[:, None]) @ vectors.mT).to(z)
-
-
 def sent(cfg: Config, seen: Examples) -> Tensor:
     """The picture that goes through the encoder: the drawn one if there is one, else the held-out one. (h, w)"""
     if not cfg.picture:
@@ -136,17 +106,15 @@ def about(cfg: Config, model: Model, seen: Examples) -> dict:
     spots = torch.stack([x.flatten(), y.flatten()], 1)
     everywhere = ellipses(spots, metric(model, spots)) if cfg.ellipses else torch.empty(0, ROUND, 2)
     atlas = model.decode(cells(ATLAS)).clamp(0, 1).view(ATLAS, ATLAS, *model.shape)
-    g = metric(model, cells(FINE))[:, [0, 0, 1], [0, 1, 1]].view(FINE, FINE, 3)
+    g = entries(metric(model, cells(FINE)), FINE)
     held = model.encode(seen.test[:HELD]).clamp(-REACH, REACH)
     plane = dict(atlas=array(atlas), metric=array(g), everywhere=array(everywhere))
     return dict(codes=array(codes), held=array(held)) | plane | through(cfg, model, seen)
 
 
 def cells(count: int) -> Tensor:
-    """Middles of count x count cells of the plane, the bottom row first: (count², 2)"""
-    line = REACH * (2 * (torch.arange(count, device=DEVICE) + 0.5) / count - 1)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x.flatten(), y.flatten()], 1)
+    """Middles of count × count cells of the plane, the bottom row first: (count², 2)"""
+    return grid(count).reshape(-1, 2).to(DEVICE)
 
 
 def run(cfg: Config) -> Iterator[Frame]:

@@ -19,6 +19,7 @@ from engine.latent_spaces.learning import Learning, array, follow, restored
 from engine.latent_spaces.meters import Meters, measure
 from engine.latent_spaces.methods import CORRUPTION
 from engine.latent_spaces.pca import rank
+from engine.latent_spaces.pullback import entries, metric
 
 SHEET, ATLAS, RINGS, REACH = 10, 16, 48, 3.5  # tiles each way, coarse and fine; ellipses; half of the plane's width
 PREVIEW = 8  # every so many frames the plane is decoded finely, and at the end
@@ -56,6 +57,7 @@ class Frame(NamedTuple):
     images: np.ndarray  # (10 r, h, w) held-out pictures, what the encoder sees where that differs, reconstructions
     sheet: np.ndarray  # (100, h, w) the plane decoded, its top row first
     atlas: np.ndarray  # (16, 16, h, w) the same, finer, its bottom row first; the one before on most frames
+    metric: np.ndarray  # (16, 16, 3) J'J of the decoder in the same places; see pullback.metric
     mesh: np.ndarray  # (26, 25, 3) lines of the decoded plane in space, for points; else (0, 25, 3)
     seen: np.ndarray  # (m, 4) held-out points and their class; else (0, 4)
     remade: np.ndarray  # (m, 3) their reconstructions; else (0, 3)
@@ -130,12 +132,12 @@ def grid(count: int, reach: float = REACH) -> Tensor:
 def run(cfg: Config) -> Iterator[Frame]:
     """The training, looked at after every few steps; with more seeds, one of the trainings goes on in each frame."""
     others = [replace(cfg.learning, seed=(cfg.seed + i) % 1000) for i in range(1, cfg.runs)]
-    tapes, last, atlas = [follow(one) for one in others], [], None
+    tapes, last, under = [follow(one) for one in others], [], None
     for number, moment in enumerate(follow(cfg)):
         fine = number % PREVIEW == 0 or moment.progress == 1
-        frame = look(cfg, restored(cfg, moment), None if fine else atlas)
+        frame = look(cfg, restored(cfg, moment), None if fine else under)
         frame = frame._replace(step=moment.step, progress=moment.progress, loss=moment.loss)
-        atlas = frame.atlas
+        under = frame.atlas, frame.metric
         yield frame._replace(band=band([frame, *last]))
         for i, (one, tape) in enumerate(zip(others, tapes, strict=True)):
             if further := next(tape, None):
@@ -152,12 +154,12 @@ def band(found: Sequence[Frame | Meters]) -> np.ndarray:
 
 
 @torch.no_grad()
-def look(cfg: Config, model: Model, atlas: np.ndarray | None = None) -> Frame:
-    """Everything that a frame shows of a model; `atlas` is kept where it is given."""
+def look(cfg: Config, model: Model, under: tuple[np.ndarray, np.ndarray] | None = None) -> Frame:
+    """Everything that a frame shows of a model; `under`, what the pointer shows, is kept where it is given."""
     seen = cfg.examples
     meters, codes, std, remade = measure(model, seen, cfg.seed)
     here = plane(cfg, codes)
-    drawn = of_pictures(model, here, seen, atlas) if seen.pictures else of_points(model, here, seen, remade)
+    drawn = of_pictures(model, here, seen, under) if seen.pictures else of_points(model, here, seen, remade)
     places = torch.cat([here.flat(codes), seen.labels[: len(codes), None].to(codes)], 1)
     rings = ellipses(here, codes[:RINGS], std[:RINGS])
     return Frame(0, 0.0, nan, *meters, np.empty((0, 2), np.float32), array(places), rings, **drawn)
@@ -175,7 +177,9 @@ def ellipses(here: Plane, mean: Tensor, std: Tensor) -> np.ndarray:
     return array(here.flat(mean)[:, None] + 2 * circle @ root.mT)
 
 
-def of_pictures(model: Model, here: Plane, seen: Examples, atlas: np.ndarray | None) -> dict[str, np.ndarray]:
+def of_pictures(
+    model: Model, here: Plane, seen: Examples, under: tuple[np.ndarray, np.ndarray] | None
+) -> dict[str, np.ndarray]:
     """Ten held-out pictures and their reconstructions, and the plane decoded."""
     shown = ten(seen)
     rows, sees = [shown], shown
@@ -183,12 +187,18 @@ def of_pictures(model: Model, here: Plane, seen: Examples, atlas: np.ndarray | N
         sees = shown + CORRUPTION[True] * torch.randn(shown.shape, generator=generator(0)).to(shown)
         rows.append(sees)
     sheet = model.decode(here.lift(grid(SHEET).flip(0)))
-    if atlas is None:
-        atlas = array(model.decode(here.lift(grid(ATLAS))).view(ATLAS, ATLAS, *model.shape).clamp(0, 1))
+    atlas, change = under or under_pointer(model, here)
     rows.append(model.decode(model.encode(sees)))
-    return dict(images=array(torch.cat(rows).clamp(0, 1)), sheet=array(sheet.clamp(0, 1)), atlas=atlas,
+    return dict(images=array(torch.cat(rows).clamp(0, 1)), sheet=array(sheet.clamp(0, 1)), atlas=atlas, metric=change,
                 mesh=np.empty((0, ALONG, 3), np.float32), seen=np.empty((0, 4), np.float32),
                 remade=np.empty((0, 3), np.float32))  # fmt: skip
+
+
+def under_pointer(model: Model, here: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """The plane decoded finely, and how fast the picture changes there: (16, 16, h, w), (16, 16, 3)."""
+    codes = here.lift(grid(ATLAS)).to(model.weights)
+    pictures = model.decode(codes).view(ATLAS, ATLAS, *model.shape).clamp(0, 1)
+    return array(pictures), array(entries(metric(model, codes, here.along), ATLAS))
 
 
 def ten(seen: Examples) -> Tensor:
@@ -206,5 +216,6 @@ def of_points(model: Model, here: Plane, seen: Examples, remade: Tensor) -> dict
     lines = torch.cat([torch.stack([x, y], -1), torch.stack([y, x], -1)])
     mesh = model.decode(here.lift(lines)).view(2 * LINES, ALONG, 3)
     pictures = np.empty((0, 1, 1), np.float32)
-    return dict(images=pictures, sheet=pictures, atlas=np.empty((0, 0, 1, 1), np.float32), mesh=array(mesh),
+    return dict(images=pictures, sheet=pictures, atlas=np.empty((0, 0, 1, 1), np.float32),
+                metric=np.empty((0, 0, 3), np.float32), mesh=array(mesh),
                 seen=array(torch.cat([seen.test, seen.test_labels[:, None]], 1)), remade=array(remade))  # fmt: skip
