@@ -371,10 +371,20 @@ class Stage {
     if (fresh) this.layout();
   }
 
+  /** In a hall there are two rows of numbers at most: the picture needs the room. */
+  brief(chips) {
+    chips.forEach((chip) => chip.classList.remove("over"));
+    const tops = chips.map((chip) => chip.offsetTop);
+    const second = [...new Set(tops)][1] ?? Infinity;
+    chips.forEach((chip, i) => chip.classList.toggle("over", tops[i] > second));
+  }
+
   /** Keep room for the numbers that are yet to come, so that nothing moves when one of them appears. */
   reserve(width) {
-    const missing = (this.chips ?? []).map((output) => output.parentElement).filter((chip) => chip.hidden);
+    const all = (this.chips ?? []).map((output) => output.parentElement);
+    const missing = all.filter((chip) => chip.hidden);
     missing.forEach((chip) => (chip.hidden = false));
+    if (this.spec.present) this.brief(all);
     if (width !== this.reserved) this.readouts.style.minHeight = "";
     this.reserved = width;
     this.readouts.style.minHeight = `${this.readouts.offsetHeight}px`;
@@ -425,7 +435,8 @@ class Stage {
   /** Height of a panel that has the whole width of a phone. */
   upright(panel, width) {
     panel.caption.style.height = "";
-    const most = this.spec.bare ? width : panel.spec.equal ? 420 : width * 0.72; // thumbnails are all square
+    const tall = 0.72 * (panel.spec.axes ? 1 : Math.min(1, panel.spec.share));
+    const most = this.spec.bare ? width : panel.spec.equal ? 420 : width * tall; // thumbnails are all square
     return Math.floor(Math.min(panel.wish(width), most, 420));
   }
 

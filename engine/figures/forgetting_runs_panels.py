@@ -170,8 +170,8 @@ def of_rehearsal(cfg: rehearsal.Config) -> Panels:
         Panel("Yours: click pictures to keep", shelf, Axis("", 0, wide), Axis("", 0, rows), name="shelf", axes=False,
               equal=True, weight=1.2, stack="left", share=1.3,
               alt="Digits of every task, a row each; the chosen ones are ringed"),
-        Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left", hall=False,
-              alt="The pictures that the chosen memory holds"),
+        Panel(f"In memory now: {rehearsal.MEMORIES[cfg.show]}", held, name="kept", axes=False, stack="left",
+              hall=False, share=0.65, alt="The pictures that the chosen memory holds"),
         Panel("Mean over the tasks met so far", over, time(rows), PERCENT, name="average", weight=1.1,
               alt="Average accuracy of five memories and of none"),
     )  # fmt: skip

@@ -215,12 +215,14 @@ def of_winners(cfg: winners.Config) -> Panels:
     )
     low, high = cfg.places[0], cfg.places[-1]
     return (
-        Panel(f"Units in use, {names[0]}", pyramid("first"), units(k), often, name="first", stack="left", hall=False,
+        Panel(f"Units in use, {names[0]}", pyramid("first"), units(k), often, name="first", stack="left",
+              hall=cfg.sweep != "k",
               alt="How often each unit is active on the old task, upwards, and on the new one, downwards"),
         Panel(f"Units in use, {names[1]}", (*pyramid("last"), kept), units(last_k), often, name="last", stack="left",
               alt="The same at the other end of the sweep, with each unit's chance to be kept"),
         Panel("Forgotten, over overlap", front, Axis("overlap of the units, %", 0, 102),
               Axis("points forgotten", -10, 70), name="front", stack="right",
+              hall=cfg.sweep == "k",
               alt="Points of accuracy forgotten over the overlap of active units"),
         Panel("Along the sweep", over, Axis(swept, low, high, log=cfg.sweep == "k"), PERCENT, name="over",
               stack="right", hall=False, alt="Overlap, forgetting and new accuracy over the sweep"),

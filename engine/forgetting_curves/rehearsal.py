@@ -16,8 +16,8 @@ from engine.forgetting_curves.training import Training
 from engine.knob import knob
 
 KINDS = {
-    "split": "two new numerals each, ten names",
-    "split_domain": "two new numerals each: even or odd?",
+    "split": "two numerals each, ten names",
+    "split_domain": "two numerals each: even or odd?",
     "permuted": "digits, pixels shuffled",
     "rotated": "digits, turned further",
 }

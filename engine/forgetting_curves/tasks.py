@@ -15,9 +15,9 @@ from engine.forgetting_curves.pair import turn_digits, turn_points
 from engine.nets import fourier
 
 KINDS = {
-    "split": "two new numerals each, ten names",
-    "split_task": "two new numerals each, told which two",
-    "split_domain": "two new numerals each: even or odd?",
+    "split": "two numerals each, ten names",
+    "split_task": "two numerals each, told which two",
+    "split_domain": "two numerals each: even or odd?",
     "permuted": "digits, pixels shuffled",
     "rotated": "digits, turned further",
     "strokes": "invented alphabets",
