@@ -186,11 +186,14 @@ def timed(seed: int, seconds: float, tasks: int = 20, meta_lr: float = 0.025) ->
 
 
 def quality() -> Sequence[Row]:
-    """Mean squared error on 1 000 new tasks after 1 and 10 steps, K = 10, in 3 and 15 CPU seconds, five seeds."""
-    tasks, rows = sinusoid_tasks(1000, SHOTS, generator(10_000), query=50), []
+    """Mean squared error on 1 000 new tasks after 1 and 10 steps, K = 10, in 3 and 15 CPU seconds, five seeds.
+
+    Neither these tasks nor these seeds were used while the settings were chosen.
+    """
+    tasks, rows = sinusoid_tasks(1000, SHOTS, generator(999_983), query=50), []
     for seconds in (3, 15):
         found: tuple[list[float], list[float]] = ([], [])
-        for seed in range(SEEDS):
+        for seed in range(500, 500 + SEEDS):
             states = list(adapt(NET, timed(seed, seconds), tasks.x, tasks.y, fast_lr=FAST_LR, adaptation_steps=10))
             for kept, at in zip(found, (1, 10), strict=True):
                 kept.append(float(losses(NET, states[at], tasks.query_x, tasks.query_y).mean()))
