@@ -337,6 +337,7 @@ class Stage {
     this.panels.forEach((panel) => panel.draw(cursor));
     this.transport.show();
     this.numbers(cursor);
+    if (!this.spec.bare) document.querySelector(".st-key-reading")?.classList.toggle("behind", this.moving);
     this.complain();
     this.root.dataset.painted = String(1 + +(this.root.dataset.painted || 0));
     this.root.dataset.frame = String(Math.round(this.cursor));

@@ -100,9 +100,10 @@ MASKING = View(
 POISON = View(
     "poison", "What do a few wrong labels do?", poison.Config, poison.run, panels.of_poison, fps=8,
     readouts=(
-        Readout("poisoned", lambda f: f.share, percent=True),
-        Readout("read right, shown", lambda f: f.test, percent=True, help="Of 1 000 clean test points"),
-        Readout("mean of the draws", lambda f: f.mean, percent=True, help="Of twelve for flips at random"),
+        Readout("poisoned", lambda f: f.share, percent=True, help="Without those that you changed by hand"),
+        Readout("flipped or dropped in all", lambda f: len(f.changed) + len(f.gone), help="Of 80, yours included"),
+        Readout("read right: this draw", lambda f: f.test, percent=True, help="Of 1 000 clean test points"),
+        Readout("mean of twelve draws", lambda f: f.mean, percent=True, help="For flips at random; else there is one"),
         Readout("least", lambda f: f.low, percent=True),
         Readout("most", lambda f: f.high, percent=True),
         Readout("training points", lambda f: f.train, percent=True, help="Read as they are labelled now"),

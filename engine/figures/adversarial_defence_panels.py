@@ -55,19 +55,12 @@ def of_poison(cfg: poison.Config) -> Panels:
     place: tuple[Layer, ...] = (
         field("score", "model", lambda f: f.score, low=-2.0, high=2.0, colours="diverging"),
         contours("boundary", "ink", lambda f: f.score, levels=(0.0,)),
-        cloud(
-            "training points",
-            "data",
-            lambda f: f.points,
-            size=4,
-            opacity=0.9,
-            pick=True,
-            drag="moved",
-            tag=cfg.tag,
-        ),
-        cloud("label flipped", "adversary", lambda f: f.changed, size=9, opacity=1, hollow=True),
+        cloud("", "ink", lambda f: f.points[:, :2], size=7, opacity=1),  # an edge, so that they stand off the ground
+        cloud("training points, by class", "data", lambda f: f.points, size=5, opacity=1, pick=True, drag="moved",
+              tag=cfg.tag),
+        cloud("label flipped", "adversary", lambda f: f.changed, size=11, opacity=1, hollow=True),
         cloud("dropped", "muted", lambda f: f.gone, size=6, opacity=1),
-    )
+    )  # fmt: skip
     if cfg.copies:
         place += (marks("yours, to drag", "ink", lambda f: f.yours, drag=("point_x", "point_y")),)
     right = (
@@ -77,7 +70,8 @@ def of_poison(cfg: poison.Config) -> Panels:
     return (
         Panel("Click a point, or drag it: the boundary is fitted anew", place, x, y, equal=True, name="map",
               alt="The training points with their labels, the poisoned ones ringed, and the learner's boundary"),
-        Panel("Read right", right, Axis("% of the training points poisoned", 0, 50), PERCENT, name="right",
+        Panel("Read right", right, Axis("% of the training points poisoned, besides yours", 0, 50), PERCENT,
+              name="right",
               alt="Accuracy on clean test points and on the poisoned training points over the poisoned share"),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What is forgotten, and what helps: views and scenes."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ CURVES = View(
                 help="Best accuracy before the last task, less the last (Chaudhry et al. 2018)"),
         Readout("forgetting, naive", lambda f: f.naive, percent=True, help="Forgetting without any method"),
         Readout("average, joint", lambda f: f.bound, percent=True, help="Average accuracy of joint training"),
-        Readout("diverged", lambda f: f.diverged, help="Networks of four whose weights are no numbers any more"),
+        Readout("diverged", lambda f: f.diverged or nan, help="Networks of four whose weights are no numbers any more"),
     ),
     equation=lambda f, cfg: {"average": percent(f.accuracy), "backward": percent(f.backward),
                              "forgetting": percent(f.forgetting)},
@@ -81,7 +82,7 @@ FRONTIER = View(
         Readout("kept", lambda f: cell(f.spot, 0, 1) / 100, percent=True, help="Accuracy now on the tasks before"),
         Readout("learned", lambda f: cell(f.spot, 0, 0) / 100, percent=True, help="On each task just after it"),
         Readout("best on the whole", lambda f: f.best, help="The value with the highest mean over all tasks"),
-        Readout("diverged", lambda f: f.diverged, help="Values of eight at which a network left the numbers"),
+        Readout("diverged", lambda f: f.diverged or nan, help="Values of eight at which a network left the numbers"),
     ),
     equation=lambda f, cfg: {"value": f"{f.value:g}", "kept": percent(cell(f.spot, 0, 1) / 100),
                              "learned": percent(cell(f.spot, 0, 0) / 100)},
@@ -92,18 +93,18 @@ REHEARSAL = View(
     follow=True, events={"pick": rehearsal.toggled},
     readouts=(
         Readout("tasks learned", lambda f: f.time),
-        Readout("a sample", lambda f: cell(f.average, 0, 0) / 100, percent=True,
+        Readout("sample", lambda f: cell(f.average, 0, 0) / 100, percent=True,
                 help="Average accuracy over the tasks met so far, as for the next five"),
-        Readout("the typical", lambda f: cell(f.average, 1, 0) / 100, percent=True),
-        Readout("a VAE", lambda f: cell(f.average, 2, 0) / 100, percent=True),
+        Readout("typical", lambda f: cell(f.average, 1, 0) / 100, percent=True),
+        Readout("VAE", lambda f: cell(f.average, 2, 0) / 100, percent=True),
         Readout("Gaussians", lambda f: cell(f.average, 3, 0) / 100, percent=True),
         Readout("yours", lambda f: cell(f.average, 4, 0) / 100, percent=True),
-        Readout("nothing", lambda f: cell(f.average, 5, 0) / 100, percent=True),
-        Readout("you chose", lambda f: f.yours, help="Pictures"),
-        Readout("in memory", lambda f: f.stored, help="Of the memory shown; of a generator, fresh ones"),
+        Readout("none", lambda f: cell(f.average, 5, 0) / 100, percent=True),
+        Readout("pictures you chose", lambda f: f.yours or nan),
+        Readout("in the memory shown", lambda f: f.stored, help="Pictures; of a generator, fresh ones"),
     ),
     equation=lambda f, cfg: {"stored": str(f.stored), "sample": percent(cell(f.average, 0, 0) / 100),
-                             "yours": percent(cell(f.average, 4, 0) / 100) if f.yours else "–",
+                             "yours": percent(cell(f.average, 4, 0) / 100),
                              "none": percent(cell(f.average, 5, 0) / 100)},
     code=(memory.Reservoir, memory.herd, dreams.Dreams, rehearsing.Generative),
 )  # fmt: skip

@@ -55,7 +55,11 @@ def of_curves(cfg: curves.Config) -> Panels:
         curve(name, "model", lambda f: (f.time, *row(f.average, 0))),
         curve("naive", "muted", lambda f: (f.time, *row(f.average, 1))),
     )
-    cells = (field("accuracy", "model", lambda f: square(f.matrix, count), low=0.0, high=100.0, crisp=True),)
+    cells = (
+        field(
+            "0 to 100 %", "model", lambda f: square(f.matrix, count), low=0.0, high=100.0, colours="heat", crisp=True
+        ),
+    )
     after, on = Axis("after task", 0.5, count + 0.5), Axis("accuracy on task", 0.5, count + 0.5)
     naive = "" if cfg.method == "naive" else "; dotted: naive"
     return (
@@ -118,7 +122,7 @@ def scores(frames: Sequence[contest.Frame], cfg: contest.Config, dark: bool) -> 
             hovertemplate="%{x}<br>average accuracy %{customdata[0]:.1f} %<br>backward transfer "
             "%{customdata[1]:.1f} %<br>forward transfer %{customdata[2]:.1f} %<br>forgetting %{customdata[3]:.1f} %",
         )  # fmt: skip
-    return {"Where each method is": figure.update_layout(barmode="group", yaxis_range=[0, 105])}
+    return {"At the end of the last task learned": figure.update_layout(barmode="group", yaxis_range=[0, 105])}
 
 
 def of_frontier(cfg: frontier.Config) -> Panels:

@@ -33,10 +33,10 @@ INTERFERENCE = View(
     panels.of_interference, fps=12, follow=True,
     readouts=(
         Readout("cosine", told("cosine"), help="Of the two gradients over all examples, mean of eight networks"),
-        Readout("forecast", lambda f: f.predicted,
+        Readout("old loss: forecast", lambda f: f.predicted,
                 help="For the old loss, nats: the gradients’ product times minus the step size; mean of eight"),
-        Readout("came", lambda f: f.actual),
-        Readout("side foretold", lambda f: f.signs, percent=True, help="Share of all steps so far, of eight networks"),
+        Readout("what came", lambda f: f.actual),
+        Readout("sign foretold", lambda f: f.signs, percent=True, help="Share of all steps so far, of eight networks"),
         Readout("old task", lambda f: f.old_right, percent=True, help="Test examples read right"),
         Readout("new task", lambda f: f.new_right, percent=True),
     ),

@@ -73,12 +73,13 @@ FACTORS = View(
 BETWEEN = View(
     "between", "What lies between two pictures?", between.Config, between.run, panels.of_between, fps=12, hold=True,
     readouts=(
-        Readout("off, plane", lambda f: f.latent_off,
+        Readout("from a real picture: plane", lambda f: f.latent_off,
                 help="Distance of the decoded picture to the nearest real one, root mean square over pixels"),
-        Readout("off, pixels", lambda f: f.pixel_off, help="The same of the mix of both ends' pictures"),
-        Readout("way", lambda f: f.walked, help="Length so far of the way that the decoded picture takes"),
-        Readout("stretch", lambda f: f.stretch, help="Change of the picture for a step of 1, at most"),
-        Readout("yours, error", lambda f: f.error),
+        Readout("pixels", lambda f: f.pixel_off, help="The same of the mix of both ends' pictures"),
+        Readout("way so far", lambda f: f.walked, help="Length so far of the way that the decoded picture takes"),
+        Readout("change for a step of 1", lambda f: f.stretch,
+                help="Root mean square over the pixels, in the steepest direction"),
+        Readout("the picture sent: error", lambda f: f.error),
     ),
     equation=lambda f, cfg: {
         "most": f"{f.stretch:.2f}", "least": f"{f.least:.2f}", "walked": f"{f.walked:.2f}",

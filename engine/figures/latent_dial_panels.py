@@ -20,10 +20,15 @@ def steps_of(cfg: Any) -> Axis:
     return Axis("training step", 0, cfg.steps)
 
 
+def z(i: int) -> str:
+    """The name of a latent dimension, from 0."""
+    return "z" + "".join(chr(ord("₀") + int(digit)) for digit in str(i + 1))
+
+
 def latent_axes(cfg: dial.Config) -> tuple[Axis, Axis]:
     """The two axes of the latent plane."""
     first, second = dial.axes(cfg)
-    names = (f"z{first + 1}", f"z{second + 1}" if cfg.n_components > 1 else "")
+    names = (z(first), z(second) if cfg.n_components > 1 else "")
     if cfg.turned and cfg.n_components > 2:
         names = ("widest direction", "second widest")
     return Axis(names[0], -dial.REACH, dial.REACH), Axis(names[1], -dial.REACH, dial.REACH)
@@ -197,7 +202,7 @@ def of_linear(cfg: axes.Config) -> Panels:
 
 def of_adversary(cfg: adversary.Config) -> Panels:
     """The discriminator, the best one, what both say of the divergence, and the race."""
-    x, y = (Axis(f"z{i}", -adversary.REACH, adversary.REACH) for i in (1, 2))
+    x, y = (Axis(z(i - 1), -adversary.REACH, adversary.REACH) for i in (1, 2))
     codes = cloud("codes", "data", lambda f: f.codes, size=2.5, opacity=0.6)
     shared: dict[str, Any] = {"colours": "diverging"}
     says = (

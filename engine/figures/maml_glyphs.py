@@ -26,7 +26,8 @@ def pictured(event: Mapping[str, Any], cfg: fewshot.Config) -> dict[str, Any]:
         return {"yours": alphabets.placed(cfg.yours, picture, slot, cfg.ways), "alphabet": "yours"}
     if not old:
         raise ValueError("Nothing was drawn: draw a glyph; it is taken up stroke by stroke.")
-    return {"yours": alphabets.without(cfg.yours, old)}
+    rest = alphabets.without(cfg.yours, old)
+    return {"yours": rest, "alphabet": "yours" if rest else "unseen"}
 
 
 def half(table: np.ndarray, row: int) -> float:
@@ -48,7 +49,8 @@ GLYPHS = View(
         Readout("200 alphabets: ordinary", lambda f: cell(f.unseen, 1, 0), "estimate", percent=True,
                 error=lambda f: half(f.unseen, 1)),
         Readout("diverged", lambda f: float(f.diverged) or nan, help="Of three networks, on this task"),
-        Readout("your query is class", lambda f: cell(f.says, 0) or nan, help="As the meta-learned network reads it"),
+        Readout("meta-learned reads your query as class", lambda f: cell(f.says, 0) or nan,
+                help="Nobody told it; the column “Yours” shows what the others read"),
     ),
     equation=lambda f, cfg: {
         "k": str(f.step), "eps": f"{cfg.fast_lr:g}", "N": str(cfg.ways), "K": str(cfg.shots),

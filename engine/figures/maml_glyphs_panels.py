@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.figures.maml_sinusoids_panels import LOOKS, numbers
 from engine.figures.panel import Axis, Layer, Panel, curve, images
-from engine.maml_adaptation import classifier, fewshot, reuse
+from engine.maml_adaptation import alphabets, classifier, fewshot, reuse
 
 Panels = tuple[Panel, ...]
 RIGHT = Axis("% read right", 0, 100)
@@ -38,6 +38,12 @@ def courses(cfg: fewshot.Learning, x: str, table: str, starts: tuple[str, ...]) 
     return tuple(map(layer, starts))
 
 
+def asked(cfg: fewshot.Config) -> str:
+    """What the next drawing will be."""
+    slot = alphabets.after(cfg.own, cfg.ways) if cfg.slot == alphabets.NEXT else cfg.slot
+    return alphabets.SLOTS[slot]
+
+
 def of_glyphs(cfg: fewshot.Config) -> Panels:
     """The examples of each class, new ones with every answer, and accuracy on alphabets never seen."""
     own, n, k = cfg.own, cfg.ways, cfg.adaptation_steps
@@ -51,7 +57,7 @@ def of_glyphs(cfg: fewshot.Config) -> Panels:
     )  # fmt: skip
     return (
         Panel(f"{'Your glyphs' if own else 'Glyphs nobody has seen'}: a column for each", (support,), axes=False,
-              name="support", draw="picture", hint="A glyph", live=True, hall=False,
+              name="support", draw="picture", hint=f"Draw {asked(cfg)}", live=True, hall=False,
               alt="The examples of each class that the networks adapt on"),
         Panel("Rows: new, " + ", ".join(named(cfg).values()), (answers,), axes=False, name="answers",
               alt="A new picture of each class, and below it the class that each network reads, pale where wrong"),

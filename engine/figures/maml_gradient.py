@@ -20,6 +20,11 @@ def signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3g}" if isfinite(value) else r"+\text{–}"
 
 
+def degrees(frame: surface.Frame, i: int) -> float:
+    """An angle to MAML's gradient; what is left of rounding is 0."""
+    return round(cell(frame.turned, i), 6)
+
+
 def power(value: float) -> str:
     """A small number in the formula."""
     if not isfinite(value):
@@ -38,11 +43,11 @@ SURFACE = View(
     hold=True,
     readouts=(
         Readout("loss on B", lambda f: f.loss, help="After the inner steps, mean over the five tasks"),
-        Readout("FOMAML off by", lambda f: cell(f.turned, 1), help="Angle to MAML's gradient in degrees"),
-        Readout("Reptile", lambda f: cell(f.turned, 2), help="Angle to MAML's gradient in degrees"),
-        Readout("joint", lambda f: cell(f.turned, 3), help="Angle to MAML's gradient in degrees"),
+        Readout("FOMAML off by, degrees", lambda f: degrees(f, 1), help="Angle to MAML's gradient"),
+        Readout("Reptile by", lambda f: degrees(f, 2)),
+        Readout("joint by", lambda f: degrees(f, 3)),
         Readout("I − εH: least", lambda f: cell(f.factor, 0), help="Eigenvalues at your weights, over all five tasks"),
-        Readout("largest", lambda f: cell(f.factor, 1)),
+        Readout("I − εH: largest", lambda f: cell(f.factor, 1)),
         Readout("2/λ", lambda f: f.limit, help="λ is the largest curvature of A at your weights"),
         Readout("diverged", lambda f: f.diverged or nan, help="Of five tasks"),
     ),
@@ -88,7 +93,7 @@ TAYLOR = View(
 VIEWS = (SURFACE, JACOBIANS, TAYLOR)
 SCENES = (
     Scene("moves", "The best start moves as steps are added", "surface", {},
-          "Play: without a step it is the middle of all tasks; with more of them it goes elsewhere."),
+          "Play: without a step the loss is least in the middle of the tasks; with more steps its valley moves away."),
     Scene("uphill", "Here joint training climbs the surface", "surface", {"phi_x": -2.4, "phi_y": 1.6},
           "Its arrow is the way down before any step; after one step it leads up, and MAML goes the other way."),
     Scene("wall", "Beyond a wall the inner steps run away", "surface", {"fast_lr": 1.1},

@@ -65,7 +65,7 @@ class Frame(NamedTuple):
     """Five memories and none, four networks each, at one time."""
 
     time: float  # tasks learned, and the part of the present one
-    average: np.ndarray  # (6, 3) accuracy over the tasks met so far, in percent: mean, least, most
+    average: np.ndarray  # (6, 3) accuracy over the tasks met so far, in percent: mean, least, most; NaN: none chosen
     kept: np.ndarray  # (≤ 60, h, w) what the memory shown holds, of the first network
     stored: int  # examples in that memory; of a generator, those shown
     yours: int  # pictures chosen
@@ -86,9 +86,11 @@ def run(cfg: Config) -> Iterator[Frame]:
     training, scene = cfg.training(cfg.recipes), board(cfg)
     for snap in watch(training, most=3):
         kept = held(training, list(MEMORIES).index(cfg.show))
+        average = band(snap.average())
+        average[4] = average[4] if cfg.cells else np.nan
         yield Frame(
             time=snap.time,
-            average=band(snap.average()),
+            average=average,
             kept=pictures(kept.x[0, :: max(1, kept.y.shape[1] // SHOWN)][:SHOWN]) if kept else np.empty((0, 8, 8)),
             stored=kept.y.shape[1] if kept else 0,
             yours=len(cfg.cells),

@@ -58,7 +58,7 @@ class Frame(NamedTuple):
     kept: np.ndarray  # (600, 2) the chance to be kept, last setting, in the order of `last`
     front: np.ndarray  # (6, 2) overlap in percent, points forgotten: means of two networks
     cloud: np.ndarray  # (12, 3) the same of each network, and its setting
-    overlap: np.ndarray  # (6, 2) setting, percent
+    overlap: np.ndarray  # (6, 2) setting, percent; NaN while the old task is learned, as what is forgotten
     forgotten: np.ndarray  # (6, 2) setting, points
     new: np.ndarray  # (6, 2) setting, percent of the new task read right
     old: np.ndarray  # (6, 2) setting, percent of the old one
@@ -178,8 +178,9 @@ def look(
     new = net.look(weights, tasks.new.test_x[::every], tasks.new.test_y[::every])[0]
     before = active if learnt is None else learnt.frequency
     now = torch.zeros_like(before) if trained is None else trained
-    shared = overlap(before, now)
-    lost = torch.zeros_like(old) if learnt is None else learnt.right - old
+    unknown = torch.full_like(old, float("nan"))
+    shared = unknown if trained is None else overlap(before, now)
+    lost = unknown if learnt is None else learnt.right - old
     return Frame(
         step=step,
         task=int(learnt is not None),
@@ -207,8 +208,8 @@ def over(cfg: Config, values: Tensor) -> np.ndarray:
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's: the correlation of the ranks, ties in the order of appearance; NaN where one does not vary."""
-    if float(a.std()) < 1e-9 or float(b.std()) < 1e-9:
+    """Spearman's: the correlation of the ranks, ties in the order of appearance; NaN where one does not vary or is."""
+    if not (float(a.std()) >= 1e-9 and float(b.std()) >= 1e-9):
         return float("nan")
     ranks = torch.stack([v.argsort().argsort().double() for v in (a, b)])
     return float(torch.corrcoef(ranks)[0, 1])

@@ -174,11 +174,15 @@ def check_yours(code: str) -> str:
     return ".".join(slot + kept[slot] for slot in SLOTS if kept.get(slot))
 
 
+def after(code: str, ways: int) -> str:
+    """The first class that is not drawn yet, and then the query."""
+    taken = {part[0] for part in code.split(".") if part}
+    return next((name for name in list(SLOTS)[:ways] if name not in taken), "q")
+
+
 def placed(code: str, drawn: str, slot: str, ways: int) -> str:
     """The drawings with one more, in its slot; NEXT is the first class not drawn yet, and then the query."""
-    taken = {part[0] for part in code.split(".") if part}
-    if slot == NEXT:
-        slot = next((name for name in list(SLOTS)[:ways] if name not in taken), "q")
+    slot = after(code, ways) if slot == NEXT else slot
     others = [part for part in code.split(".") if part and part[0] != slot]
     return check_yours(".".join([*others, slot + drawn]))
 

@@ -61,6 +61,8 @@ class Desk:
         after = replace(self.state, **changes)
         if replace(after, frame=self.state.frame) != self.state:
             self.remember()
+        elif "frame" in changes:
+            self.placed += 1  # the same once more, from its start
         self.notes = []
         self.acted = True
         self.become(after)
