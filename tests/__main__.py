@@ -18,7 +18,7 @@ CHECKS = (
 )
 TESTS = [PYTHON, "-m", "pytest", "--ignore", "tests/browser", "-n", "2", "--dist", "loadfile"]
 BROWSER = [PYTHON, "-m", "pytest", "-o", "cache_dir=.pytest_cache/browser", "tests/browser"]
-KIND = 10  # how much the others give way
+GIVE_WAY = (lambda: os.nice(10)) if hasattr(os, "nice") else None  # in a process that is to yield to others
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
 def tests() -> int:
     """Both kinds. What fails in the browser is tried once more, alone: a busy machine can be slower than it waits."""
     with TemporaryFile("w+") as said:
-        others = subprocess.Popen(TESTS, stdout=said, stderr=said, preexec_fn=yielding)
+        others = subprocess.Popen(TESTS, stdout=said, stderr=said, preexec_fn=GIVE_WAY)
         browser = run(BROWSER)
         status = others.wait()
         said.seek(0)
@@ -41,12 +41,6 @@ def tests() -> int:
     if browser == 1:
         browser = run([*BROWSER, "--last-failed"])
     return status or browser
-
-
-def yielding() -> None:
-    """Let a process give way to others, where the system knows of such a thing."""
-    if hasattr(os, "nice"):
-        os.nice(KIND)
 
 
 def run(command: list[str]) -> int:
