@@ -156,6 +156,7 @@ def opening(topic: str, views: Sequence[View], scenes: Sequence[Scene]) -> Desk:
     desk.views, desk.scenes = views, scenes
     if desk.state.present:
         hall()
-    for note in desk.notes:
-        st.warning(note, icon=":material/info:")
+    with st.container(key="notes"):  # always there, so that what follows is not put up anew when a note goes
+        for note in desk.notes:
+            st.warning(note, icon=":material/info:")
     return desk
