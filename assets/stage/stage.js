@@ -384,7 +384,10 @@ class Stage {
   reserve(width) {
     const all = (this.chips ?? []).map((output) => output.parentElement);
     const missing = all.filter((chip) => chip.hidden);
-    missing.forEach((chip) => (chip.hidden = false));
+    missing.forEach((chip) => {
+      chip.hidden = false;
+      chip.querySelector("output").textContent = "88.88 %"; // about as long as it will be
+    });
     if (this.spec.present) this.brief(all);
     if (width !== this.reserved) this.readouts.style.minHeight = "";
     this.reserved = width;
