@@ -349,14 +349,19 @@ export class Panel {
     const { layer } = this.grip ?? {};
     if (layer?.style.pick && this.rested(...this.place(e))) this.moved.delete(layer.name); // no drag, a click
     else if (layer) this.dropped(layer);
-    const drew = this.grip?.pencil;
-    this.grip = null;
-    if (drew) this.stage.drawn();
+    this.loosen();
     if (e.pointerType === "touch") this.leave();
   }
 
-  leave() {
+  /** Let go of whatever is held; a stroke ends there, also where the browser takes the pointer away. */
+  loosen() {
+    const drew = this.grip?.pencil;
     this.grip = null;
+    if (drew) this.stage.drawn();
+  }
+
+  leave() {
+    this.loosen();
     this.stage.hover = null;
     this.tip.hidden = true;
     this.stage.dirty = true;

@@ -1,21 +1,13 @@
 """Why learning the new erases the old: views and scenes."""
 
-from math import nan
 from typing import Any
 
 import numpy as np
 
 from engine.figures import forgetting_why_panels as panels
+from engine.figures.panel import cell
 from engine.figures.view import Readout, Scene, View
 from engine.forgetting_curves import fisher, importance, interference, plane, room, subspace, winners
-
-
-def entry(table: np.ndarray, *at: int) -> float:
-    """One number of a table; NaN where it has none."""
-    try:
-        return float(table[at])
-    except IndexError:
-        return nan
 
 
 def whole(value: float) -> str:
@@ -25,7 +17,7 @@ def whole(value: float) -> str:
 
 def told(name: str) -> Any:
     """The mean of a table of three, by name."""
-    return lambda f: entry(getattr(f, name), 0)
+    return lambda f: cell(getattr(f, name), 0)
 
 
 INTERFERENCE = View(
@@ -40,7 +32,7 @@ INTERFERENCE = View(
         Readout("old task", lambda f: f.old_right, percent=True, help="Test examples read right"),
         Readout("new task", lambda f: f.new_right, percent=True),
     ),
-    equation=lambda f, cfg: {"cos": f"{entry(f.cosine, 0):.2f}", "eta": f"{cfg.step_size:g}",
+    equation=lambda f, cfg: {"cos": f"{cell(f.cosine, 0):.2f}", "eta": f"{cfg.step_size:g}",
                              "forecast": f"{f.predicted:.2g}", "actual": f"{f.actual:.2g}"},
     code=(interference.take, interference.cosine, interference.away),
 )  # fmt: skip
@@ -77,35 +69,35 @@ IMPORTANCE = View(
 ROOM = View(
     "room", "What room does the old task leave?", room.Config, room.run, panels.of_room, fps=12, follow=True,
     readouts=(
-        Readout("room in 1", lambda f: entry(f.room, 0, 1) / 100, percent=True,
+        Readout("room in 1", lambda f: cell(f.room, 0, 1) / 100, percent=True,
                 help="Directions of the first layer that are not protected"),
-        Readout("room in 2", lambda f: entry(f.room, 1, 1) / 100, percent=True),
-        Readout("room in 3", lambda f: entry(f.room, 2, 1) / 100, percent=True),
-        Readout("old change", lambda f: entry(f.change, 2), help="The largest, of a logit, on the stored examples"),
-        Readout("old task", lambda f: entry(f.old, 0) / 100, percent=True, help="Test digits read right, projected"),
-        Readout("new task", lambda f: entry(f.new, 0) / 100, percent=True),
+        Readout("room in 2", lambda f: cell(f.room, 1, 1) / 100, percent=True),
+        Readout("room in 3", lambda f: cell(f.room, 2, 1) / 100, percent=True),
+        Readout("old change", lambda f: cell(f.change, 2), help="The largest, of a logit, on the stored examples"),
+        Readout("old task", lambda f: cell(f.old, 0) / 100, percent=True, help="Test digits read right, projected"),
+        Readout("new task", lambda f: cell(f.new, 0) / 100, percent=True),
     ),
-    equation=lambda f, cfg: {"share": f"{cfg.threshold:g}", "change": f"{entry(f.change, 2):.1g}",
-                             **{f"rank{i + 1}": whole(entry(f.ranks, i)) for i in range(3)},
-                             **{f"size{i + 1}": whole(entry(f.sizes, i)) for i in range(3)}},
+    equation=lambda f, cfg: {"share": f"{cfg.threshold:g}", "change": f"{cell(f.change, 2):.1g}",
+                             **{f"rank{i + 1}": whole(cell(f.ranks, i)) for i in range(3)},
+                             **{f"size{i + 1}": whole(cell(f.sizes, i)) for i in range(3)}},
     code=(subspace.spans, subspace.rank, subspace.project),
 )  # fmt: skip
 WINNERS = View(
     "winners", "Do tasks forget less on units of their own?", winners.Config, winners.run, panels.of_winners, fps=15,
     follow=True,
     readouts=(
-        Readout("overlap, first", lambda f: entry(f.overlap, 0, 1) / 100, percent=True,
+        Readout("overlap, first", lambda f: cell(f.overlap, 0, 1) / 100, percent=True,
                 help="Of the units that are active on the old task and in the training on the new one"),
-        Readout("overlap, last", lambda f: entry(f.overlap, -1, 1) / 100, percent=True),
-        Readout("forgotten, first", lambda f: entry(f.forgotten, 0, 1) / 100, percent=True),
-        Readout("forgotten, last", lambda f: entry(f.forgotten, -1, 1) / 100, percent=True),
+        Readout("overlap, last", lambda f: cell(f.overlap, -1, 1) / 100, percent=True),
+        Readout("forgotten, first", lambda f: cell(f.forgotten, 0, 1) / 100, percent=True),
+        Readout("forgotten, last", lambda f: cell(f.forgotten, -1, 1) / 100, percent=True),
         Readout("rank correlation", lambda f: f.together, help="Spearman: overlap and forgetting, twelve networks"),
-        Readout("directions", lambda f: entry(f.components, 1),
+        Readout("directions", lambda f: cell(f.components, 1),
                 help="Principal components for 95 % of the activations’ variance on the old task, last setting"),
     ),
-    equation=lambda f, cfg: {"first": whole(entry(f.overlap, 0, 1)), "last": whole(entry(f.overlap, -1, 1)),
-                             "lost_first": whole(entry(f.forgotten, 0, 1)),
-                             "lost_last": whole(entry(f.forgotten, -1, 1))},
+    equation=lambda f, cfg: {"first": whole(cell(f.overlap, 0, 1)), "last": whole(cell(f.overlap, -1, 1)),
+                             "lost_first": whole(cell(f.forgotten, 0, 1)),
+                             "lost_last": whole(cell(f.forgotten, -1, 1))},
     code=(winners.winners, winners.keep, winners.overlap),
 )  # fmt: skip
 

@@ -440,7 +440,15 @@ def test_a_live_picture_is_told_stroke_by_stroke_and_no_answer_cuts_a_stroke_off
     assert second["before"] == first["pixels"] and sum(second["pixels"]) > 1.8 * sum(first["pixels"])
     lone.until("stage.reels[0].tape === 'another' && stage.pencil && stage.pencil.panel === stage.panels[0]")
     stroke(0)  # over the panel that was built anew
-    assert lone.told("event")[-1]["before"] == second["pixels"]
+    third = lone.told("event")[-1]
+    assert third["before"] == second["pixels"]
+    mouse.move(x - 40, y + 50)
+    mouse.down()
+    mouse.move(x, y + 50)
+    lone.do("stage.panels[0].canvas.dispatchEvent(new PointerEvent('pointercancel'))")  # a call, a second finger
+    mouse.up()
+    assert lone.told("event")[-1]["before"] == third["pixels"] and not lone.see("stage.pencil.busy")
+    tools.nth(0).click()
     tools.nth(0).click()  # undo
     assert lone.told("event")[-1]["pixels"] == second["pixels"]
     tools.nth(2).click()  # the next glyph
