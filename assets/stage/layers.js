@@ -33,7 +33,8 @@ function field(g, panel, layer, { data, shape }) {
   for (let row = 0; row < h; row += 1) {
     for (let column = 0; column < w; column += 1) {
       const value = (data[(h - 1 - row) * w + column] - low) / (high - low);
-      const shade = Number.isFinite(value) ? Math.round(255 * Math.min(1, Math.max(0, value))) : 0;
+      if (!Number.isFinite(value)) continue; // nothing is known there, so nothing is drawn
+      const shade = Math.round(255 * Math.min(1, Math.max(0, value)));
       picture.data.set(table.subarray(shade * 4, shade * 4 + 4), (row * w + column) * 4);
     }
   }

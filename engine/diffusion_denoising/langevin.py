@@ -19,9 +19,8 @@ from engine.distance import Truth
 from engine.knob import knob
 
 CHAINS, FRAMES, LEVELS, TRAIL, GRID, ARROWS = 600, 120, 24, 160, 48, 20
-RIGHT = 0.7  # true weight of the right mode of "two_modes"
 TRAINING, FINEST = 1200, 0.25  # training steps of a learned score; its least smoothing, in std of a mode
-FAR = 1e3  # half-widths of the picture beyond which a chain has diverged
+RIGHT, FAR = 0.7, 1e3  # true weight of the right of two modes; half-widths beyond which a chain has diverged
 TARGETS = {"two_modes": "two modes", "one_gaussian": "one Gaussian"}
 
 Score = Callable[[Tensor], Tensor]  # (n, 2) -> (n, 2)

@@ -99,11 +99,12 @@ def cost(cfg: dial.Config) -> Panel:
             metered(cfg, "of it KL", "prior", lambda f: f.pulled, 5, dash="dot"),
         )
         y = Axis("nats", -12, 30) if isnan(nats) else Axis("nats", 0, 1.25 * nats)
-        return Panel("−ELBO, held-out", layers, steps_of(cfg), y, name="cost", stack="right",
+        return Panel("−ELBO, held-out", layers, steps_of(cfg), y, name="cost", stack="right", hall=False,
                      alt="The negative ELBO over the training, and its two terms")  # fmt: skip
     layers = (metered(cfg, "‖x − ψ(φ(x))‖²", "model", lambda f: f.error, 0),)
     return Panel("Squared error, held-out", layers, steps_of(cfg), Axis("", 0, 1.1 * squared), name="cost",
-                 stack="right", alt="The squared error of the reconstruction over the training")  # fmt: skip
+                 stack="right", hall=False,
+                 alt="The squared error of the reconstruction over the training")  # fmt: skip
 
 
 def to_prior(cfg: dial.Config) -> Panel:
@@ -113,7 +114,7 @@ def to_prior(cfg: dial.Config) -> Panel:
         spans = path("over the seeds", "ink", lambda f: between_seeds(f.band[6:]), width=1.5, dash="solid")
         layers = (bars, spans) if cfg.runs > 1 else (bars,)
         return Panel("What each dimension carries", layers, Axis("dimension", 0.3, cfg.n_components + 0.7),
-                     Axis("nats", 0, 4), name="carried", stack="right", legend=False,
+                     Axis("nats", 0, 4), name="carried", stack="right", legend=False, hall=False,
                      alt="The KL divergence of each latent dimension, as bars")  # fmt: skip
     layers = (
         metered(cfg, "sliced W₂", "model", lambda f: f.sliced, 2),
@@ -122,7 +123,8 @@ def to_prior(cfg: dial.Config) -> Panel:
         curve("its floor ", "second", lambda f: (f.step, f.mmd_floor), dash="dot", width=1),
     )
     return Panel("From the codes to the prior", layers, steps_of(cfg), Axis("distance", 0.01, 3, log=True),
-                 name="prior", stack="right", alt="Two distances from the codes to the prior, and their floors",
+                 name="prior", stack="right", hall=False,
+                 alt="Two distances from the codes to the prior, and their floors",
                  )  # fmt: skip
 
 

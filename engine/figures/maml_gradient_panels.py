@@ -60,7 +60,6 @@ def of_surface(cfg: surface.Config) -> Panels:
         Panel("Loss on B after the steps on A", plane, FIRST, SECOND, equal=True, name="plane", weight=1.35,
               alt="The loss after some inner steps over all initial weights, with the way of four methods"),
         Panel("Angle to MAML's gradient", angles, steps, Axis("degrees", 0, 180), name="angles", stack="right",
-              hall=False,
               alt="The angle of each method's gradient to that of MAML after each number of steps"),
         Panel("Loss on B after the steps", losses, steps, Axis("mean loss", 0.01, 30, log=True), name="loss",
               stack="right", hall=False, alt="The loss after each number of steps from three initial weights"),

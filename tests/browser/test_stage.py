@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.figures.adapted import adaptation, loss, outputs
-from engine.figures.panel import Axis, Panel, adapted, atlas, cloud, images, metric
+from engine.figures.panel import Axis, Panel, adapted, atlas, cloud, field, images, metric
 from engine.figures.view import Readout
 from engine.figures.wire import News, Track, encode
 from tests.browser.lone import LOOK, READOUTS, Lone, broken, frame, hollow, message, panels
@@ -457,6 +457,15 @@ def test_a_live_picture_is_told_stroke_by_stroke_and_no_answer_cuts_a_stroke_off
     count = len(lone.told("event"))
     tools.nth(3).click()  # done
     assert not lone.see("!!stage.pencil") and tools.count() == 1 and len(lone.told("event")) == count
+
+
+def test_a_field_is_not_drawn_where_it_is_not_known(lone):
+    axis, values = Axis("x", 0, 1), np.array([[0.0, np.nan], [0.0, np.nan]])
+    row = [Panel("Plane", (field("height", "model", values, colours="heat", crisp=True),), axis, axis, name="plane")]
+    lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
+    at = "[...(({g, x, y, sharp: k}) => g.getImageData(x.pixel(%s) * k, y.pixel(%s) * k, 1, 1).data)(stage.panels[0])]"
+    ground = lone.see("[...stage.panels[0].g.getImageData(1, 1, 1, 1).data]")  # beside the axes
+    assert lone.see(at % (0.7, 0.45)) == ground != lone.see(at % (0.3, 0.45))
 
 
 def test_a_point_is_picked_by_a_click_and_not_by_a_drag(lone):
