@@ -10,7 +10,7 @@ CHECKS = (
     [PYTHON, "-m", "ruff", "check", "."],
     [str(Path(PYTHON).parent / "oxlint"), "--deny-warnings", "assets/stage"],
     [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
-    [PYTHON, "-m", "pytest", "--ignore", "tests/browser", "-n", "2", "--dist", "loadfile"],
+    [PYTHON, "-m", "pytest", "--ignore", "tests/browser", "-n", "2", "--dist", "loadgroup"],
 )
 BROWSER = [PYTHON, "-m", "pytest", "tests/browser"]
 

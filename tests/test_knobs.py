@@ -45,7 +45,7 @@ def legal(cfg):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.__module__)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)  # of each view's Config
 @given(data=st.data())
 def test_no_link_raises_and_every_config_is_legal(config, data):
     names = st.one_of(st.sampled_from([f.name for f, _ in knobs(config)]), st.text(max_size=8))

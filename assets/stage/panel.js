@@ -36,6 +36,12 @@ export class Panel {
     this.g = this.canvas.getContext("2d");
   }
 
+  /** Show other runs, with everything else as it is. */
+  renew(spec, reels) {
+    Object.assign(this, { spec, reels, held: null });
+    this.moved.clear();
+  }
+
   /** Fit into `width` x `height` CSS pixels. */
   resize(width, height) {
     this.sharp = Math.min(window.devicePixelRatio || 1, 3);

@@ -15,7 +15,16 @@ const ARRIVED = 2500; // ms after which a new page that is still empty is looked
 const PATIENCE = 4000; // ms before an unanswered request is asked again
 const AGAIN = [800, 6400]; // ms before an event is told again that the page has not heard: at first, and at most
 const STAY = 500; // ms that a stage that was taken down is kept, should it be put up again
+const HUSH = 400; // ms that a run stands still when a knob is turned: the answer goes first
+const HANDS = ".st-key-knobs, .st-key-views, .st-key-scenes"; // where a hand asks for another picture
+const ACTS = ["pointerdown", "pointerup", "keydown"];
 const SMALL = 155; // px of height below which a panel of a stack is hard to read
+
+/** Whether two pictures differ in nothing but their run. */
+function alike(one, other) {
+  const drawn = (spec) => JSON.stringify({ ...spec, id: "", cursor: null });
+  return !!one && drawn(one) === drawn(other);
+}
 
 class Stage {
   constructor(root) {
@@ -35,6 +44,9 @@ class Stage {
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
     document.fonts.addEventListener("loadingdone", (this.lettered = () => this.restyle())); // drawn letters are of the old font
+    this.hush = 0;
+    this.asks = (event) => event.target.closest?.(HANDS) && (this.hush = performance.now() + HUSH);
+    ACTS.forEach((act) => document.addEventListener(act, this.asks, { capture: true, passive: true }));
     requestAnimationFrame((this.loop = (now) => this.tick(now)));
   }
 
@@ -55,6 +67,7 @@ class Stage {
   close() {
     window.removeEventListener("resize", this.resized);
     document.fonts.removeEventListener("loadingdone", this.lettered);
+    ACTS.forEach((act) => document.removeEventListener(act, this.asks, { capture: true }));
     this.watch.disconnect();
     this.closed = true;
   }
@@ -67,7 +80,10 @@ class Stage {
     const { header, arrays } = decode(bytes);
     const [by, turn] = header.heard;
     if (by === this.name) this.unheard = this.unheard.filter((event) => event.turn > turn);
-    if (header.spec) this.arrange(header, arrays);
+    if (header.spec) {
+      this.hush = 0;
+      this.arrange(header, arrays);
+    }
     if (!this.spec || header.id !== this.spec.id) return this.pull(); // made for a picture that we do not hold
     header.tracks.forEach((track, i) => this.feed(this.reels[i], track, arrays));
     this.place(header.place);
@@ -93,6 +109,7 @@ class Stage {
     this.reels = header.tracks.map((track) => kept.get(track.tape) || this.reel(track));
     const fresh = !kept.has(header.tracks[0].tape);
     if (fresh) this.begin(spec, sameView);
+    if (!this.pencil && alike(held, spec)) return this.renew();
     const pencil = sameView && this.pencil?.panel.spec.live ? this.pencil : null;
     const place = this.panels?.indexOf(pencil?.panel);
     this.pencil = null;
@@ -101,6 +118,12 @@ class Stage {
     this.build();
     if (this.panels[place]?.spec.live) this.take(pencil, this.panels[place]);
     this.layout();
+  }
+
+  /** The same picture of another run: whatever stands stays. */
+  renew() {
+    this.panels.forEach((panel, i) => panel.renew(this.spec.panels[i], this.reels));
+    this.dirty = true;
   }
 
   /** A new reel. If it begins with a run of which frames are held, it begins with those. */
@@ -195,6 +218,7 @@ class Stage {
   /** Ask for more frames while they are wanted: only then does anything compute. */
   pull(force = false) {
     if (!this.send || this.closed || this.going) return;
+    if (performance.now() < this.hush) return void setTimeout(() => this.pull(), HUSH);
     const lost = !this.spec || (!this.length && !this.done);
     if (!force && !lost && (this.done || !(this.playing || this.reaching))) return;
     const now = performance.now();
@@ -288,6 +312,7 @@ class Stage {
     requestAnimationFrame(this.loop);
     const elapsed = Math.min(0.1, (now - (this.before || now)) / 1000);
     this.before = now;
+    if (now < this.hush) return;
     if (!this.spec || !this.length) return this.idle(now);
     this.advance(elapsed);
     if (this.moving && now - this.told > READING) this.report();

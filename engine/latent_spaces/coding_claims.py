@@ -94,24 +94,34 @@ def discarded_eigenvalues() -> Evidence:
 @claim("AE-3")
 def deep_autoencoder() -> Evidence:
     """With two latent dimensions a deep autoencoder reconstructs held-out digits and points of an S-curve better than
-    PCA does. Off the data, for points of the box around the curve or digits with their pixels shuffled, it fails.
+    PCA does. Off the data it fails, how badly depends on where: points of the box around the curve and digits with ink
+    and paper exchanged come back at least three times as far off; digits with shuffled pixels, at least twice.
     """
-    numbers, good = {}, True
-    for data, least in (("digits", 2.0), ("s_curve", 3.0)):  # a digit needs more than two
+    rng, numbers, good = generator(1), {}, True
+    for data, strange in (("s_curve", _boxed), ("digits", _exchanged), ("digits", _shuffled)):
         deep, plain, test = fitted(data, "deep"), fitted(data, "pca"), examples(data).test
-        rng = generator(1)
-        if data == "digits":
-            strange = test.flatten(1)[:, torch.randperm(64, generator=rng).to(test.device)].view_as(test)
-        else:
-            low, high = test.amin(0), test.amax(0)
-            strange = low + (high - low) * torch.rand(test.shape, generator=rng).to(test)
-        on, off = error(deep, test), error(deep, strange)
-        numbers |= {
-            f"error over that of PCA, {data}": on / error(plain, test),
-            f"distance ‖ψ(φ(x)) − x‖ off the data over that on it, {data}": (off / on) ** 0.5,
-        }
-        good &= on <= 0.7 * error(plain, test) and off >= least**2 * on
+        on, off = error(deep, test), error(deep, strange(test, rng))
+        ratio, least = (off / on) ** 0.5, 2 if strange is _shuffled else 3
+        numbers[f"error over that of PCA, {data}"] = on / error(plain, test)
+        numbers[f"distance ‖ψ(φ(x)) − x‖, {strange.__name__[1:]} {data} over the data"] = ratio
+        good &= on <= 0.7 * error(plain, test) and ratio >= least
     return Evidence(good, numbers)
+
+
+def _boxed(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Uniform points of the box around x."""
+    low, high = x.amin(0), x.amax(0)
+    return low + (high - low) * torch.rand(x.shape, generator=rng).to(x)
+
+
+def _exchanged(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Ink for paper, paper for ink."""
+    return 1 - x
+
+
+def _shuffled(x: Tensor, rng: torch.Generator) -> Tensor:
+    """The pixels of every picture in one other order."""
+    return x.flatten(1)[:, torch.randperm(x[0].numel(), generator=rng).to(x.device)].view_as(x)
 
 
 @claim("AE-4")

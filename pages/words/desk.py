@@ -23,6 +23,7 @@ class Desk:
     scenes: Sequence[Scene]
     state: link.State
     notes: list[str] = field(default_factory=list)  # what was wrong with the link, or with what was brought
+    hint: str = ""  # what the view asks the visitor for before it can show these settings
     others: dict[str, Any] = field(default_factory=dict)  # view -> the Config it was left with
     past: list[link.State] = field(default_factory=list)
     words: dict[str, str] | None = None  # the link as last written

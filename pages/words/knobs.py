@@ -71,30 +71,39 @@ def _scene(desk: Desk, number: int, scene: Scene, chosen: bool) -> None:
     )  # fmt: skip
 
 
-def controls(desk: Desk) -> Any:
-    """One widget a knob, the rarer ones folded; turning one changes the link."""
-    boxes = st.container()
-    shown = [(f, k) for f, k in knobs(desk.view.config) if not k.text]
-    typed = bool(st.session_state.get("typed", False))
-    values = {f.name: _widget(desk, f, k, typed) for f, k in shown if not k.folded}
-    with st.expander("More", icon=":material/tune:"):
-        values |= {f.name: _widget(desk, f, k, typed) for f, k in shown if k.folded}
-        st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders", on_change=desk.restore)
-    desk.seen |= {desk.key(name): value for name, value in values.items()}
-    kept = {f.name: getattr(desk.state.cfg, f.name) for f, k in knobs(desk.view.config) if k.text}
-    cfg, note = desk.view.mend(tidy(desk.view.config, values | kept))
-    if note:
-        st.info(note, icon=":material/draw:")
+def take(desk: Desk) -> None:
+    """Take up what the widgets say before they are drawn, so that the picture need not wait for them."""
+    declared = knobs(desk.view.config)
+    now = {f.name: getattr(desk.state.cfg, f.name) for f, _ in declared}
+    said = {f.name: st.session_state.get(desk.key(f.name), now[f.name]) for f, k in declared if not k.text}
+    desk.seen |= {desk.key(name): value for name, value in said.items()}
+    cfg, desk.hint = desk.view.mend(tidy(desk.view.config, now | said))
     if cfg != desk.state.cfg:
         desk.remember()
         desk.notes = []
         desk.state = replace(desk.state, cfg=cfg, frame=None)
         desk.at = 0
-    with boxes:  # now that it is known whether there is one to fill in
+    desk.shown = desk.page
+
+
+def controls(desk: Desk) -> None:
+    """One widget a knob, the rarer ones folded; turning one changes the link."""
+    boxes = st.container()
+    shown = [(f, k) for f, k in knobs(desk.view.config) if not k.text]
+    typed = bool(st.session_state.get("typed", False))
+    for f, k in shown:
+        if not k.folded:
+            _widget(desk, f, k, typed)
+    with st.expander("More", icon=":material/tune:"):
+        for f, k in shown:
+            if k.folded:
+                _widget(desk, f, k, typed)
+        st.toggle("Type the numbers", key="typed", help="Number boxes instead of sliders", on_change=desk.restore)
+    if desk.hint:
+        st.info(desk.hint, icon=":material/draw:")
+    with boxes:
         _boxes(desk)
     desk.write_link()
-    desk.shown = desk.page
-    return cfg
 
 
 def _boxes(desk: Desk) -> None:

@@ -17,7 +17,6 @@ from engine.knob import spell
 from engine.reel import Reel
 from pages.words.desk import Desk
 from pages.words.frame import ASSETS
-from pages.words.reading import reading
 
 MODULES = (
     "wire",
@@ -53,13 +52,6 @@ STAGE = component(
     js=bundle(),
     isolate_styles=False,
 )
-
-
-def play(desk: Desk) -> None:
-    """Show the run on the stage, and under it what one reads rather than watches."""
-
-    screen(desk)
-    reading(desk)
 
 
 def screen(desk: Desk) -> None:

@@ -7,22 +7,28 @@ import streamlit as st
 from engine.figures.view import Scene, View
 from pages.words.desk import Desk, opening
 from pages.words.frame import foot
-from pages.words.knobs import controls, headline, scenes
-from pages.words.reading import downloads, prose, source, uploads, verify
-from pages.words.stage import play
+from pages.words.knobs import controls, headline, scenes, take
+from pages.words.reading import downloads, prose, reading, source, uploads, verify
+from pages.words.stage import screen
 
 
 def topic_page(topic: str, views: Sequence[View], named: Sequence[Scene]) -> None:
     """Question, scenes, stage and knobs on the first screen; below the fold what one reads."""
     desk = opening(topic, views, named)
-    headline(desk)
-    scenes(desk)
+    take(desk)
+    top = st.container()
     left, right = st.columns([3.6, 1], gap="medium")
+    stage = left.container(key="stage")
+    with stage:
+        screen(desk)  # first of all: it is what the visitor waits for
+    with top:
+        headline(desk)
+        scenes(desk)
     with right.container(key="knobs"):
         controls(desk)
         uploads(desk)
-    with left.container(key="stage"):
-        play(desk)
+    with stage:
+        reading(desk)
     with st.container(key="below"):
         with st.container():
             below(desk)

@@ -50,7 +50,7 @@ def test_from_the_map_to_a_topic_and_back(visit):
     tab = visit().goto().until(rest, seconds=240, root=".stage").idle()
     for topic in TOPICS:
         tab.page.locator(f"[data-testid=stPageLink-NavLink][href$='{topic}']").first.click(delay=FINGER)
-        tab.until("+root.dataset.painted > 0 && stage.done", seconds=240).settled()
+        tab.until("+root.dataset.painted > 0", seconds=60).idle().press("Space").until("!stage.moving").settled()
         assert tab.page.url.split("?")[0].endswith(f"/{topic}")
         tab.page.locator("[data-testid=stTopNavLink]").first.click()
         tab.until(f"stage.spec?.bare && +root.dataset.painted > 0 && {rest}", seconds=90, root=".stage").idle()

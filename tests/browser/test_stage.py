@@ -201,6 +201,26 @@ def test_another_run_begins_at_its_start_unless_time_is_a_knob(lone):
     assert not lone.see("stage.playing") and lone.see("stage.cursor") == 6
 
 
+def test_the_same_picture_of_another_run_leaves_what_stands(lone):
+    lone.give(message(TEN, cursor=3)).until(PAINTED)
+    before = lone.do("window.mine = stage.panels[0].canvas; stage.panels[0].x.zoom(2, 100, 0)").pixels()[0]
+    lone.give(message(TEN[5:], tape="other", cursor=1)).until("root.dataset.tape === 'other' && !stage.dirty")
+    assert lone.see("stage.panels[0].canvas === window.mine && stage.panels[0].x.high - stage.panels[0].x.low < 2")
+    assert lone.pixels()[0] != before and lone.page.locator(".chip output").first.inner_text() == "6"
+    lone.give(message(TEN, tape="third", row=panels()[:2])).until("root.dataset.tape === 'third'")
+    assert lone.see("stage.panels.length === 2 && stage.panels[0].canvas !== window.mine")
+
+
+def test_a_run_stands_still_for_a_moment_when_a_knob_is_turned(lone):
+    long = [frame(i) for i in range(200)]
+    lone.give(message(long)).until("stage.cursor > 1")
+    turn = "Object.assign(document.body.appendChild(document.createElement('button')), { className: 'st-key-knobs' })"
+    lone.do(f"{turn}.dispatchEvent(new Event('pointerdown', {{ bubbles: true }}))")
+    asked, (now, later) = len(lone.told("pull")), [lone.see("stage.cursor"), lone.see("stage.cursor")]
+    assert now == later and len(lone.told("pull")) == asked
+    lone.until(f"stage.cursor > {now + 1}")  # nothing came of it, so it goes on
+
+
 def test_a_cursor_in_the_link_is_where_it_rests(lone):
     lone.give(message(TEN[:3], cursor=7)).until(PAINTED)
     assert lone.see("stage.cursor") == 2 and lone.told("pull")
