@@ -233,7 +233,8 @@ export class Panel {
     g.fillStyle = this.theme.ink;
     g.textAlign = "center";
     g.textBaseline = "bottom";
-    g.fillText(fitting(this.g, this.spec.x.label, this.right - this.left), (this.left + this.right) / 2, this.bottom + this.font + size + (this.present ? 14 : 10));
+    const [across, below] = [this.right - this.left, this.bottom + this.font + size + (this.present ? 14 : 10)];
+    g.fillText(fitting(this.g, this.spec.x.label, across), (this.left + this.right) / 2, below, across + 2 * this.font);
     g.save();
     g.translate(this.left - (this.present ? 58 : 36), (this.top + this.bottom) / 2);
     g.rotate(-Math.PI / 2);

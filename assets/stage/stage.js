@@ -26,6 +26,11 @@ function alike(one, other) {
   return !!one && drawn(one) === drawn(other);
 }
 
+/** Whether a panel holds nothing but rows of pictures. */
+function strip(panel) {
+  return !!panel && panel.spec.layers.every((layer) => layer.kind === "images");
+}
+
 class Stage {
   constructor(root) {
     this.root = root;
@@ -165,7 +170,8 @@ class Stage {
     this.columns = [];
     this.panels.forEach((panel) => {
       const last = this.columns.at(-1);
-      const joins = panel.spec.stack && !this.spec.present && last?.[0].spec.stack === panel.spec.stack;
+      const may = !this.spec.present || (strip(panel) && strip(last?.[0])); // a hall needs larger charts
+      const joins = panel.spec.stack && last?.[0].spec.stack === panel.spec.stack && may;
       if (joins) last.push(panel);
       else this.columns.push([panel]);
     });

@@ -164,12 +164,12 @@ def of_pca(cfg: spectrum.Config) -> Panels:
               (images("", "data", lambda f: f.images, columns=spectrum.COLUMNS),), name="images", axes=False,
               stack="left", weight=1.3, alt="Pictures, and below their reconstructions"),
         Panel("The components", (images("", "model", lambda f: f.components, columns=spectrum.COLUMNS),),
-              name="components", axes=False, stack="left", weight=1.3, hall=False,
+              name="components", axes=False, stack="left", weight=1.3,
               alt="The components so far, drawn as pictures"),
         Panel("What is lost", lost, number, Axis("squared error", 0, 1.05 * total), name="lost",
               alt="The squared error over the number of components, and the sum of the eigenvalues left out"),
         Panel("Spectrum", eigen, number, Axis("eigenvalue", 1e-4, 2 * total, log=True), name="spectrum",
-              alt="The eigenvalues of the covariance on a logarithmic scale"),
+              hall=False, alt="The eigenvalues of the covariance on a logarithmic scale"),
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def of_linear(cfg: axes.Config) -> Panels:
               Axis("column", 0.5, k + 0.5), name="plain", stack="tables", legend=False,
               alt="How much each column of the autoencoder's decoder points along each component"),
         Panel("|cos|, VAE", (field("|cos|", "second", lambda f: f.vae_cosines, **shared),), component,
-              Axis("column", 0.5, k + 0.5), name="vae", stack="tables", legend=False,
+              Axis("column", 0.5, k + 0.5), name="vae", stack="tables", legend=False, hall=False,
               alt="How much each column of the VAE's decoder points along each component"),
         Panel("Angle to PCA's plane", angles, steps, Axis("degrees", 1e-4, 100, log=True), name="angle", stack="charts",
               alt="The largest principal angle to the span of the components over the training"),

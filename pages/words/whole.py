@@ -16,7 +16,7 @@ def topic_page(topic: str, views: Sequence[View], named: Sequence[Scene]) -> Non
     """Question, scenes, stage and knobs on the first screen; below the fold what one reads."""
     desk = opening(topic, views, named)
     take(desk)
-    top = st.container()
+    top = st.container(key="top")
     left, right = st.columns([3.6, 1], gap="medium")
     stage = left.container(key="stage")
     with stage:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
 from engine.figures.view import View
 from tests.bench.row import Row, row, said
@@ -83,6 +83,11 @@ def knob() -> Iterator[Row]:
             taken = _moves(visitor, *_find(topic, name))
             visitor.page.context.close()
             yield row("knob", f"key on a slider to new picture, {name}", "ms", taken)
+    with browser() as chrome, Server("tests/bench/least.py") as server:
+        tab = Tab(chrome.new_context(**LOOKS["light"]), server.url).goto()
+        tab.page.wait_for_selector(".stage[data-tape]", state="attached")
+        handle = tab.page.locator("input[type=range]")
+        yield row("knob", "the same on a page of one slider and one number", "ms", _pressed(tab.idle(), handle, MOVES))
 
 
 def _find(topic: str, name: str) -> tuple[str, View]:
@@ -92,7 +97,10 @@ def _find(topic: str, name: str) -> tuple[str, View]:
 def _moves(tab: Tab, topic: str, view: View, moves: int = MOVES) -> list[float]:
     """Milliseconds from each press to the first paint; the first, which imports and draws much, is left out."""
     f, _ = sliders(view)[0]
-    handle = tab.idle().page.locator(f"{widget(topic, view, f.name)} input[type=range]")
+    return _pressed(tab.idle(), tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]"), moves)
+
+
+def _pressed(tab: Tab, handle: Locator, moves: int) -> list[float]:
     taken = []
     for i in range(moves + 1):
         handle.focus()

@@ -74,6 +74,30 @@ def inside_vmap(steps: int) -> Step:
     return step
 
 
+def plain_vmap(steps: int) -> Step:
+    """Nothing but torch, grad inside vmap; as it needs no library, it also tells how fast a machine is."""
+    net = perceptron()
+    weights = {name: one.detach().clone().requires_grad_() for name, one in net.named_parameters()}
+    rule = optimiser(weights.values())
+
+    def loss(at: Any, x: Tensor, y: Tensor) -> Tensor:
+        return mse(functional_call(net, at, (x,)), y)
+
+    def outcome(at: Any, x: Tensor, y: Tensor, query_x: Tensor, query_y: Tensor) -> Tensor:
+        for _ in range(steps):
+            slope = grad(loss)(at, x, y)
+            at = {name: at[name] - FAST_LR * slope[name] for name in at}
+        return loss(at, query_x, query_y)
+
+    def step(tasks: Tasks) -> None:
+        rule.zero_grad()
+        sets = tasks.x[..., :1], tasks.y, tasks.query_x[..., :1], tasks.query_y
+        vmap(outcome, (None, 0, 0, 0, 0))(weights, *sets).mean().backward()
+        rule.step()
+
+    return step
+
+
 def looped_torchopt(steps: int) -> Step:
     """torchopt's MetaSGD, a task at a time, as in its examples."""
     torchopt, net = import_module("torchopt"), perceptron()
@@ -130,6 +154,7 @@ def looped_learn2learn(steps: int) -> Step:
 
 WAYS = {
     "here": here,
+    "torch.func in vmap": plain_vmap,
     "torchopt in vmap": inside_vmap,
     "torchopt, looped": looped_torchopt,
     "higher, looped": looped_higher,
