@@ -1,5 +1,6 @@
 """What a view shows of its runs: the run it begins with, thinned or only waited for, and then its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 from engine.figures.view import View
@@ -46,9 +47,9 @@ class Reel:
         frames = self._before.frames
         return self._view.progress(frames[-1], self._cfg) if frames and self._view.progress else 0.0
 
-    def wind(self, seconds: float) -> None:
-        """Compute for about `seconds`. A run's failure is raised."""
+    def wind(self, seconds: float, between: Callable[[], Any] = bool) -> None:
+        """Compute for about `seconds`, and call `between` after each frame. A run's failure is raised."""
         if self._before is not None and not self._before.done:
-            self._before.wind(seconds)
+            self._before.wind(seconds, between)
         if self.ready and (seconds or not self._tape.frames):
-            self._tape.wind(0 if not self._tape.frames else seconds)
+            self._tape.wind(0 if not self._tape.frames else seconds, between)

@@ -29,12 +29,16 @@ class Tape(Generic[Frame]):
         self.nbytes = 0
         self._source, self._budget = source, budget
 
-    def wind(self, seconds: float = float("inf")) -> "Tape[Frame]":
-        """Compute for about `seconds`, at least one frame, or until the run ends. A run's failure is raised again."""
+    def wind(self, seconds: float = float("inf"), between: Callable[[], Any] = bool) -> "Tape[Frame]":
+        """Compute for about `seconds`, at least one frame, or until the run ends. A run's failure is raised again.
+
+        `between` is called after each frame; it may raise to end the winding.
+        """
         deadline = monotonic() + seconds
         while not self.done:
             with TURN:
                 self._advance()
+            between()
             if monotonic() >= deadline:
                 break
         return self

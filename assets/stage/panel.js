@@ -234,7 +234,7 @@ export class Panel {
     g.textAlign = "center";
     g.textBaseline = "bottom";
     const [across, below] = [this.right - this.left, this.bottom + this.font + size + (this.present ? 14 : 10)];
-    g.fillText(fitting(this.g, this.spec.x.label, across), (this.left + this.right) / 2, below, across + 2 * this.font);
+    g.fillText(fitting(this.g, this.spec.x.label, across), (this.left + this.right) / 2, below, across + 2 * (this.width - this.right));
     g.save();
     g.translate(this.left - (this.present ? 58 : 36), (this.top + this.bottom) / 2);
     g.rotate(-Math.PI / 2);

@@ -8,6 +8,7 @@ from threading import Thread
 from typing import NamedTuple
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 PAGES = Path(__file__).parent.parent
 ASSETS = PAGES.parent / "assets"
@@ -53,10 +54,13 @@ def _warm() -> None:
     warm()
 
 
+DRESS = component("dress", css=(ASSETS / "page.css").read_text("utf-8"), isolate_styles=False)  # st.html parses it anew
+
+
 def dress() -> None:
     """The page's size, title and style."""
     st.set_page_config(page_title="Livesheet", page_icon=str(ASSETS / "icon.svg"), layout="wide")
-    st.html(ASSETS / "page.css")
+    DRESS(key="dress")
 
 
 def hall() -> None:

@@ -130,7 +130,7 @@ def _news(reel: Reel, have: int, pulled: bool, patient: bool) -> News:
     failure = ""
     try:
         if not (reel.done or patient) and len(reel.frames) - have < (AHEAD if pulled else 1):
-            reel.wind((WIND if reel.ready else LESSON) if pulled else 0)
+            reel.wind((WIND if reel.ready else LESSON) if pulled else 0, _heed)
     except Exception as problem:
         logging.getLogger(__name__).warning("a run stopped", exc_info=problem)
         failure = f"This run stopped: {problem}"
@@ -138,6 +138,11 @@ def _news(reel: Reel, have: int, pulled: bool, patient: bool) -> News:
     start = min(have, len(frames))
     opened = len(reel.opening) if reel.ready else 0
     return News(start, frames[start:], reel.done, failure, reel.waiting, opened)
+
+
+def _heed() -> None:
+    """Where a visitor has turned a knob meanwhile, end this run of the page: whoever reads the state is interrupted."""
+    st.session_state.get("contents")
 
 
 def _rest(desk: Desk, cursor: Mapping[str, Any]) -> None:
