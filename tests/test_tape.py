@@ -40,6 +40,20 @@ def test_winding_stops_after_its_time_and_gives_at_least_one_frame():
     assert 2 <= len(tape.frames) <= 8
 
 
+def test_winding_can_be_ended_between_two_frames_and_goes_on_from_there():
+    tape, seen = Tape(counting(10)), []
+
+    def enough():
+        seen.append(len(tape.frames))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tape.wind(between=enough)
+    assert seen == [1, 2, 3] and not tape.done and tape.failure is None
+    assert [f.step for f in tape.wind().frames] == list(range(10))
+
+
 def test_seen_frames_replay_for_nothing():
     calls = []
 
