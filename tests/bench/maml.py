@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from math import cos, pi
 from typing import Any
@@ -49,14 +50,29 @@ def optimiser(weights: Any) -> torch.optim.Adam:
     return torch.optim.Adam(weights, META_LR, fused=True)
 
 
+def loss_at(net: nn.Module, at: Any, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of the network with the weights `at`."""
+    return mse(functional_call(net, at, (x,)), y)
+
+
+def over_tasks(net: nn.Module, outcome: Callable[..., Tensor]) -> Step:
+    """A meta-iteration by autograd through `outcome(weights, x, y, query_x, query_y)`, all tasks in one vmap."""
+    weights = {name: one.detach().clone().requires_grad_() for name, one in net.named_parameters()}
+    rule = optimiser(weights.values())
+
+    def step(tasks: Tasks) -> None:
+        rule.zero_grad()
+        sets = tasks.x[..., :1], tasks.y, tasks.query_x[..., :1], tasks.query_y
+        vmap(outcome, (None, 0, 0, 0, 0))(weights, *sets).mean().backward()
+        rule.step()
+
+    return step
+
+
 def inside_vmap(steps: int) -> Step:
     """torchopt's inner SGD inside torch.func.vmap."""
     torchopt, net = import_module("torchopt"), perceptron()
-    weights = {name: one.detach().clone().requires_grad_() for name, one in net.named_parameters()}
-    rule, inner = optimiser(weights.values()), torchopt.sgd(lr=FAST_LR)
-
-    def loss(at: Any, x: Tensor, y: Tensor) -> Tensor:
-        return mse(functional_call(net, at, (x,)), y)
+    inner, loss = torchopt.sgd(lr=FAST_LR), partial(loss_at, net)
 
     def outcome(at: Any, x: Tensor, y: Tensor, query_x: Tensor, query_y: Tensor) -> Tensor:
         state = inner.init(at)
@@ -65,23 +81,13 @@ def inside_vmap(steps: int) -> Step:
             at = torchopt.apply_updates(at, change, inplace=False)
         return loss(at, query_x, query_y)
 
-    def step(tasks: Tasks) -> None:
-        rule.zero_grad()
-        sets = tasks.x[..., :1], tasks.y, tasks.query_x[..., :1], tasks.query_y
-        vmap(outcome, (None, 0, 0, 0, 0))(weights, *sets).mean().backward()
-        rule.step()
-
-    return step
+    return over_tasks(net, outcome)
 
 
 def plain_vmap(steps: int) -> Step:
     """Nothing but torch, grad inside vmap; as it needs no library, it also tells how fast a machine is."""
     net = perceptron()
-    weights = {name: one.detach().clone().requires_grad_() for name, one in net.named_parameters()}
-    rule = optimiser(weights.values())
-
-    def loss(at: Any, x: Tensor, y: Tensor) -> Tensor:
-        return mse(functional_call(net, at, (x,)), y)
+    loss = partial(loss_at, net)
 
     def outcome(at: Any, x: Tensor, y: Tensor, query_x: Tensor, query_y: Tensor) -> Tensor:
         for _ in range(steps):
@@ -89,13 +95,7 @@ def plain_vmap(steps: int) -> Step:
             at = {name: at[name] - FAST_LR * slope[name] for name in at}
         return loss(at, query_x, query_y)
 
-    def step(tasks: Tasks) -> None:
-        rule.zero_grad()
-        sets = tasks.x[..., :1], tasks.y, tasks.query_x[..., :1], tasks.query_y
-        vmap(outcome, (None, 0, 0, 0, 0))(weights, *sets).mean().backward()
-        rule.step()
-
-    return step
+    return over_tasks(net, outcome)
 
 
 def looped_torchopt(steps: int) -> Step:

@@ -435,6 +435,16 @@ def test_the_pointer_shows_the_metric_that_holds_under_it(lone):
         np.testing.assert_allclose(lengths, 0.25, rtol=0.03)
 
 
+def _stroke(mouse, x, y, shift, between=lambda: None):
+    """A stroke from left to right; `between` happens in its middle."""
+    mouse.move(x - 40, y + shift)
+    mouse.down()
+    mouse.move(x, y + shift)
+    between()
+    mouse.move(x + 40, y + shift)
+    mouse.up()
+
+
 def test_a_live_picture_is_told_stroke_by_stroke_and_no_answer_cuts_a_stroke_off(lone):
     row = [Panel("Glyph", (images("", "data", np.zeros((1, 4, 4)), columns=1),), axes=False, draw="picture", live=True)]
     lone.give(message(TEN, row=row, cursor=0)).until(PAINTED)
@@ -443,14 +453,7 @@ def test_a_live_picture_is_told_stroke_by_stroke_and_no_answer_cuts_a_stroke_off
     box = lone.page.locator(".stage canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    def stroke(shift, between=lambda: None):
-        mouse.move(x - 40, y + shift)
-        mouse.down()
-        mouse.move(x, y + shift)
-        between()
-        mouse.move(x + 40, y + shift)
-        mouse.up()
-
+    stroke = partial(_stroke, mouse, x, y)
     stroke(-30)
     first = lone.told("event")[-1]
     assert first["before"] is None and sum(first["pixels"]) > 0
