@@ -8,6 +8,7 @@ from math import cos, log, nan, pi, prod, sqrt
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
+from torch.optim.adam import adam
 
 from engine.device import DEVICE
 
@@ -128,6 +129,22 @@ def octaves(count: int, longest: float, shortest: float) -> Tensor:
     return (2 * pi / waves)[None]
 
 
+class Adam:
+    """torch.optim.Adam on one flat vector, without the book-keeping that costs as much as a small network."""
+
+    def __init__(self, weights: Tensor, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        self.weights, self.betas = weights, betas
+        self._moments = torch.zeros_like(weights.detach()), torch.zeros_like(weights.detach())
+        self._count = torch.zeros((), device=weights.device)  # steps, where the fused kernel looks for them
+
+    @torch.no_grad()
+    def __call__(self, slope: Tensor, step_size: float) -> None:
+        """One step of the weights, in place, against the gradient of their shape."""
+        (first, second), (beta1, beta2) = self._moments, self.betas
+        adam([self.weights], [slope], [first], [second], [], [self._count], fused=DEVICE.type != "mps", amsgrad=False,
+             beta1=beta1, beta2=beta2, lr=step_size, weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+
+
 class Descent:
     """Adam on one flat vector with a warm-up and a cosine decay, and moving averages of weights and loss."""
 
@@ -136,15 +153,13 @@ class Descent:
         self.average = self.weights.detach().clone()
         self.steps, self.step_size, self.step = steps, step_size, 0
         self.loss = self.loss_ema = nan
-        self._adam = torch.optim.Adam([self.weights], fused=DEVICE.type != "mps")
+        self._adam = Adam(self.weights)
 
     def __call__(self, loss: Callable[[Tensor], Tensor]) -> None:
         """One step down the loss, a function of the weights."""
-        self._adam.param_groups[0]["lr"] = self.step_size * self._share()
-        self._adam.zero_grad()
         value = loss(self.weights)
-        value.backward()
-        self._adam.step()
+        (slope,) = torch.autograd.grad(value, self.weights)
+        self._adam(slope, self.step_size * self._share())
         fresh = max(1 / MEMORY, 20 / (self.step + 20))
         self.average.lerp_(self.weights.detach(), fresh)
         self.loss = value.item()

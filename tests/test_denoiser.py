@@ -24,7 +24,7 @@ from engine.diffusion_denoising.samplers import heun, last
 from engine.diffusion_denoising.schedules import add_noise, schedule
 from engine.distance import off_manifold
 from engine.knob import extremes
-from engine.nets import Descent, ResidualMLP, fourier
+from engine.nets import Adam, Descent, ResidualMLP, fourier
 
 LEVELS = torch.logspace(-1.7, 1.5, 64, dtype=torch.float64)[:, None]
 
@@ -90,6 +90,18 @@ def test_fourier_features_are_waves():
     x, frequencies = torch.randn(4, 2, generator=generator(0)), torch.randn(2, 3, generator=generator(1))
     found = fourier(x, frequencies)
     assert torch.equal(found[:, :2], x) and torch.allclose(found[:, 2:5] ** 2 + found[:, 5:] ** 2, torch.ones(4, 3))
+
+
+def test_adam_takes_the_steps_of_torch_optim():
+    weights = torch.randn(50, generator=generator(0), dtype=torch.float64).to(DEVICE)
+    theirs = weights.clone().requires_grad_()
+    ours, peer = Adam(weights, (0.5, 0.9)), torch.optim.Adam([theirs], betas=(0.5, 0.9))
+    for step in range(20):
+        slope, size = (weights + 1).sin(), 0.1 / (step + 1)
+        theirs.grad, peer.param_groups[0]["lr"] = slope.clone(), size
+        peer.step()
+        ours(slope, size)
+    torch.testing.assert_close(weights, theirs.detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_descent_finds_the_bottom_of_a_bowl():

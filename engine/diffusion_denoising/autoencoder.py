@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from engine.data import digits, glyphs
 from engine.device import DEVICE, generator
-from engine.nets import ResidualMLP
+from engine.nets import Adam, ResidualMLP
 
 CODE = 16  # numbers a picture is squeezed into
 WIDTH, DEPTH = 128, 3
@@ -124,15 +124,13 @@ class Descent:
         self.average = self.weights.detach().clone()
         self.steps, self.step_size, self.step = steps, step_size, 0
         self.loss = self.loss_ema = nan
-        self._adam = torch.optim.Adam([self.weights], fused=DEVICE.type != "mps")
+        self._adam = Adam(self.weights)
 
     def __call__(self, loss: Callable[[Tensor], Tensor]) -> None:
         """One step down the loss, a function of the weights."""
-        self._adam.param_groups[0]["lr"] = self.step_size * self._share()
-        self._adam.zero_grad()
         value = loss(self.weights)
-        value.backward()
-        self._adam.step()
+        (slope,) = torch.autograd.grad(value, self.weights)
+        self._adam(slope, self.step_size * self._share())
         fresh = max(1 - AVERAGE, 1 / (self.step + 1))
         self.average.lerp_(self.weights.detach(), fresh)
         self.loss = value.item()

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from engine.device import DEVICE
-from engine.nets import ResidualMLP
+from engine.nets import Adam, ResidualMLP
 
 WIDTH, DEPTH = 48, 2
 STEP_SIZE, BETAS = 5e-3, (0.5, 0.9)
@@ -20,14 +20,13 @@ class Adversary:
     def __init__(self, k: int, rng: torch.Generator) -> None:
         self.net, self.rng = ResidualMLP(k, 1, WIDTH, DEPTH), rng
         self.weights = self.net.init(rng).to(DEVICE).requires_grad_()
-        self._adam = torch.optim.Adam([self.weights], lr=STEP_SIZE, betas=BETAS, fused=DEVICE.type != "mps")
+        self._adam = Adam(self.weights, BETAS)
 
     def learn(self, codes: Tensor) -> None:
         """One step against these codes (n, k) and as many fresh draws of the prior."""
         drawn = torch.randn(codes.shape, generator=self.rng).to(codes)
-        self._adam.zero_grad()
-        self.wrong(codes, drawn).backward()
-        self._adam.step()
+        (slope,) = torch.autograd.grad(self.wrong(codes, drawn), self.weights)
+        self._adam(slope, STEP_SIZE)
 
     def __call__(self, codes: Tensor, weights: Tensor | None = None) -> Tensor:
         """f: (n, k) -> (n,)."""
@@ -53,7 +52,8 @@ class Discriminator(Adversary):
 
     def wrong(self, codes: Tensor, drawn: Tensor) -> Tensor:
         """−E_p log η − E_q log(1 − η)."""
-        return softplus(-self(drawn)).mean() + softplus(self(codes)).mean()
+        true, false = self(torch.cat([drawn, codes])).split([len(drawn), len(codes)])
+        return softplus(-true).mean() + softplus(false).mean()
 
     def blame(self, found: Tensor) -> Tensor:
         """−E_q log η: the form with the stronger pull where η is near 0 (Goodfellow et al. 2014, sec. 3)."""
@@ -74,7 +74,8 @@ class Critic(Adversary):
         between = (share * codes + (1 - share) * drawn).requires_grad_()
         (slope,) = torch.autograd.grad(self(between).sum(), between, create_graph=True)
         steep = (slope.norm(dim=1) - 1).square().mean()
-        return self(codes).mean() - self(drawn).mean() + SLOPE * steep
+        false, true = self(torch.cat([codes, drawn])).split([len(codes), len(drawn)])
+        return false.mean() - true.mean() + SLOPE * steep
 
     def blame(self, found: Tensor) -> Tensor:
         """−E_q f."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.device import generator
-from engine.distance import directions
+from engine.distance import directions, project
 
 SLICES, REPEATS = 64, 16
 
@@ -36,7 +36,8 @@ def mmd2(codes: Tensor, *, unbiased: bool = False, width: float = 1.0) -> Tensor
     n, k = codes.shape
     h2 = (width * bandwidth(k)) ** 2
     size = codes.square().sum(1)
-    kernel = torch.exp(torch.addmm(size[:, None] / (-2 * h2), codes, codes.T / h2) - size / (2 * h2))
+    half = size / (-2 * h2)
+    kernel = torch.addmm(half[:, None], codes, codes.T / h2).add_(half).exp_()
     among = (kernel.sum() - n) / (n * (n - 1)) if unbiased else kernel.mean()
     across = (h2 / (1 + h2)) ** (k / 2) * torch.exp(size / (-2 * (1 + h2))).mean()
     return among - 2 * across + (h2 / (2 + h2)) ** (k / 2)
@@ -55,8 +56,7 @@ def sliced_w2_squared(codes: Tensor, along: Tensor) -> Tensor:
 
     W2² = mean (x_(i) − m_i)² + 1 − mean m_i², with m_i the prior's mean on the i-th of n equally likely intervals.
     """
-    wanted = quantiles(len(codes)).to(codes)
-    shadows = (along.to(codes) @ codes.T).sort(1).values
+    wanted, shadows = quantiles(len(codes)).to(codes), project(codes, along)
     return (shadows - wanted).square().mean() + (1 - wanted.square().mean())
 
 

@@ -19,6 +19,7 @@ from engine.maml_adaptation.sinusoids import Tasks, batches, sinusoid_tasks
 from tests.bench.row import Row, row, said
 
 TASKS, SHOTS, FAST_LR, META_LR, SEEDS = 25, 10, 0.01, 0.001, 5
+GOAL_PACE = 481  # meta-iterations a CPU second of torch.func in vmap, k = 1, where the goals were set
 NET = Learner()
 Step = Callable[[Tasks], Any]
 
@@ -211,12 +212,16 @@ def timed(seed: int, seconds: float, tasks: int = 20, meta_lr: float = 0.025) ->
 
 
 def quality() -> Sequence[Row]:
-    """Mean squared error on 1 000 new tasks after 1 and 10 steps, K = 10, in 3 and 15 CPU seconds, five seeds.
+    """Mean squared error on 1 000 new tasks after 1 and 10 steps, K = 10, five seeds, after 3 and 15 CPU seconds.
 
-    Neither these tasks nor these seeds were used while the settings were chosen.
+    A second is worth little where the machine is not told: so also after the seconds here that stand for 3 of the
+    machine that the goal is for, by what torch.func in vmap does on both. Neither these tasks nor these seeds were
+    used while the settings were chosen.
     """
     tasks, rows = sinusoid_tasks(1000, SHOTS, generator(999_983), query=50), []
-    for seconds in (3, 15):
+    pace = rate(plain_vmap(1), sinusoid_tasks(TASKS, SHOTS, generator(0)), 3)
+    budgets = {"3 s": 3.0, f"3 s · {GOAL_PACE} / {pace:.0f}": 3 * GOAL_PACE / pace, "15 s": 15.0}
+    for said_as, seconds in budgets.items():
         found: tuple[list[float], list[float]] = ([], [])
         for seed in range(500, 500 + SEEDS):
             states = list(adapt(NET, timed(seed, seconds), tasks.x, tasks.y, fast_lr=FAST_LR, adaptation_steps=10))
@@ -224,7 +229,7 @@ def quality() -> Sequence[Row]:
                 kept.append(float(losses(NET, states[at], tasks.query_x, tasks.query_y).mean()))
         for kept, at in zip(found, (1, 10), strict=True):
             note = "interactive-maml's shipped weights: 0.372 and 0.113" if at == 1 else ""
-            rows.append(row("maml-quality", f"{seconds} s of meta-training, after {at} steps: error", "", kept, note))
+            rows.append(row("maml-quality", f"{said_as} of meta-training, after {at} steps: error", "", kept, note))
     return rows
 
 
