@@ -5,6 +5,7 @@ import { alpha, marked, pen } from "./paint.js";
 const GRID = 121; // places at which an adapted function is drawn
 const FAINT = 61; // the same for the steps before
 const FAR = 1e6; // weights that add up to more have run away
+const inOrder = new WeakMap(); // examples -> the same by ascending x
 const courses = new WeakMap(); // weights -> what became of them with the examples last asked for
 
 /** The matrices of a weight vector: each layer's inputs, its constant one last, times its matrix. */
@@ -19,28 +20,68 @@ function matrices(data, sizes) {
 
 /** What each layer sees at x, and last the output; written into `seen`. */
 export function forward(layers, x, seen) {
-  const last = layers.length - 1;
   seen[0][0] = x;
   seen[0][1] = 1;
-  for (let k = 0; k <= last; k += 1) {
-    const { values, rows, columns } = layers[k];
-    const from = seen[k];
-    const to = seen[k + 1];
-    to.fill(0);
-    for (let i = 0; i < rows; i += 1) {
-      const h = from[i];
-      if (h === 0) continue;
-      for (let o = 0, w = i * columns; o < columns; o += 1, w += 1) to[o] += h * values[w];
-    }
-    if (k === last) break;
-    for (let o = 0; o < columns; o += 1) if (!(to[o] > 0)) to[o] = 0;
-    to[columns - 1] = 1;
+  sums(layers[0], seen[0], seen[1]);
+  return onwards(layers, 0, seen);
+}
+
+function sums({ values, rows, columns }, from, to) {
+  to.fill(0);
+  for (let i = 0; i < rows; i += 1) {
+    const h = from[i];
+    if (h === 0) continue;
+    for (let o = 0, w = i * columns; o < columns; o += 1, w += 1) to[o] += h * values[w];
   }
-  return seen[last + 1][0];
+}
+
+/** The output, where seen[k + 1] holds the sums of layer k. */
+function onwards(layers, k, seen) {
+  for (let next = k + 1; next < layers.length; next += 1) {
+    const units = seen[next];
+    for (let o = 0; o < units.length; o += 1) if (!(units[o] > 0)) units[o] = 0;
+    units[units.length - 1] = 1;
+    sums(layers[next], units, seen[next + 1]);
+  }
+  return seen[layers.length][0];
 }
 
 export function rooms(layers) {
   return [new Float64Array(2), ...layers.map(({ columns }) => new Float64Array(columns))];
+}
+
+/**
+ * The outputs at places in ascending order. Between two kinks of the first layer's units the sums of the second are
+ * c + d x, and at a kink one unit joins or leaves them: a whole curve costs little more than its kinks.
+ */
+export function outputs(layers, places, seen = rooms(layers)) {
+  const [{ values, columns }, second] = layers;
+  const [c, d] = [new Float64Array(second.columns), new Float64Array(second.columns)];
+  const joins = (i, slope, offset) => {
+    for (let o = 0, w = i * second.columns; o < second.columns; o += 1, w += 1) {
+      c[o] += offset * second.values[w];
+      d[o] += slope * second.values[w];
+    }
+  };
+  const kinks = [];
+  joins(columns - 1, 0, 1);
+  for (let i = 0; i < columns - 1; i += 1) {
+    const [slope, offset] = [values[i], values[columns + i]];
+    const at = -offset / slope;
+    if (slope ? slope < 0 === at >= places[0] : offset > 0) joins(i, slope, offset);
+    if (at >= places[0]) kinks.push({ at, i, slope: Math.abs(slope), offset: Math.sign(slope) * offset });
+  }
+  kinks.sort((one, other) => one.at - other.at);
+  const found = new Float64Array(places.length);
+  for (let p = 0, passed = 0; p < places.length; p += 1) {
+    for (; passed < kinks.length && kinks[passed].at < places[p]; passed += 1) {
+      const { i, slope, offset } = kinks[passed];
+      joins(i, slope, offset);
+    }
+    for (let o = 0; o < c.length; o += 1) seen[2][o] = c[o] + d[o] * places[p];
+    found[p] = onwards(layers, 1, seen);
+  }
+  return found;
 }
 
 /** Layers after one step down the mean squared error of examples (x, y); only the last one moves where `head`. */
@@ -107,12 +148,18 @@ export function adapted(data, points, { sizes, fast_lr: rate, head }, steps) {
   return course;
 }
 
-/** The mean squared error on examples. */
+/** The mean squared error on examples (x, y). */
 export function loss(layers, points, seen = rooms(layers)) {
-  const n = points.length / 2;
-  let sum = 0;
-  for (let p = 0; p < n; p += 1) sum += (forward(layers, points[2 * p], seen) - points[2 * p + 1]) ** 2;
-  return sum / n;
+  if (!inOrder.has(points)) inOrder.set(points, ordered(points));
+  const { x, y } = inOrder.get(points);
+  return outputs(layers, x, seen).reduce((sum, value, p) => sum + (value - y[p]) ** 2, 0) / x.length;
+}
+
+/** Examples by ascending x. */
+function ordered(points) {
+  const pairs = Array.from({ length: points.length / 2 }, (_, p) => [points[2 * p], points[2 * p + 1]]);
+  pairs.sort(([one], [other]) => one - other);
+  return { x: pairs.map(([x]) => x), y: pairs.map(([, y]) => y) };
 }
 
 /** The examples as they lie now, dragged or not: those of the cloud of that name, in whichever panel it is. */
@@ -151,9 +198,8 @@ function drawn(g, panel, course, k, opacity, grid = GRID) {
   const [low, high] = panel.x.home;
   const place = (i) => low + ((high - low) * i) / (grid - 1);
   if (course.lines[k]?.length !== grid) {
-    const line = new Float64Array(grid);
-    for (let i = 0; i < grid; i += 1) line[i] = forward(course.states[k], place(i), course.room.seen);
-    course.lines[k] = line;
+    const places = Float64Array.from({ length: grid }, (_, i) => place(i));
+    course.lines[k] = outputs(course.states[k], places, course.room.seen);
   }
   g.globalAlpha = opacity;
   g.beginPath();

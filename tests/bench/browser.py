@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import cos
 
 from playwright.sync_api import Browser, Locator
 
@@ -12,6 +13,7 @@ from tests.browser.declared import TIMED, TOPICS, TRAINING, VIEWS, WALK, sliders
 from tests.browser.server import Server, browser
 from tests.browser.tab import LOOKS, Tab
 
+BUDGET, POINT = ("adversarial_examples", "attack"), ("maml_adaptation", "adapt")  # where one drags
 ROUNDS, MOVES, SECONDS, SESSIONS = 3, 25, 3.0, 5
 ARM = """
   const shown = () => document.querySelector('.stage:not(.bare)')?.dataset.tape;
@@ -41,6 +43,22 @@ DRAWN = """
     document.addEventListener('keydown', began, { capture: true, once: true });
   });
 """  # and to the first change of a chart
+FOLLOW = """
+  let since = null;
+  window.taken = [];
+  document.addEventListener('EVENT', () => { since ??= performance.now(); }, { capture: true });
+  new MutationObserver(() => {
+    if (since !== null) window.taken.push(performance.now() - since);
+    since = null;
+  }).observe(document.querySelector('.stage:not(.bare)'), { attributeFilter: ['data-painted'] });
+"""  # from each move of a hand to the paint that follows it, for as long as it moves
+EXAMPLE = """(stage) => {
+  const panel = stage.panels[0];
+  const { data } = panel.array(panel.layers.find((layer) => layer.name.startsWith('A,')), stage.cursor);
+  const box = panel.canvas.getBoundingClientRect();
+  return [box.left + panel.x.pixel(data[4]), box.top + panel.y.pixel(data[5])];
+}"""  # where the third example to adapt on lies
+SWING = [0.5 - 0.5 * cos(i / 8) for i in range(100)]  # there and back, as a hand goes
 COUNT = """async ([seconds, scrub]) => {
   const root = document.querySelector('.stage:not(.bare)');
   const slider = root.querySelector('input[type=range]');
@@ -132,6 +150,35 @@ def _clicked(tab: Tab, button: str) -> float:
     taken = float(tab.page.evaluate("window.taken"))
     tab.idle().page.wait_for_timeout(200)
     return taken
+
+
+def drag() -> Iterator[Row]:
+    """A hand that drags something to the picture that follows: a budget over its recorded run, a point to adapt on."""
+    with _house() as (tab, _):
+        visitor = _recorded(tab(), *BUDGET).idle()
+        track = visitor.page.locator(".stage:not(.bare) input[type=range]").bounding_box()
+        assert track
+        left, y = track["x"] + 8, track["y"] + track["height"] / 2
+        places = [left + (track["width"] - 16) * share for share in SWING]
+        yield row("drag", "budget dragged to all pictures, attack", "ms", _followed(visitor, "input", places, y))
+        visitor.page.context.close()
+        visitor = _recorded(tab(), *POINT).idle()
+        x, y = visitor.see(f"({EXAMPLE})(stage)")
+        taken = _followed(visitor, "pointermove", [x + 160 * share for share in SWING], y)
+        yield row("drag", "example dragged to six adapted functions and their losses, adapt", "ms", taken)
+
+
+def _followed(tab: Tab, event: str, places: list[float], y: float) -> list[float]:
+    """Milliseconds from each move of a held pointer to the paint after it."""
+    mouse = tab.page.mouse
+    mouse.move(places[0], y)
+    mouse.down()
+    tab.do(FOLLOW.replace("EVENT", event))
+    for x in places[1:]:
+        mouse.move(x, y)
+        tab.page.wait_for_timeout(40)
+    mouse.up()
+    return tab.page.evaluate("window.taken")[1:]
 
 
 def chart() -> Iterator[Row]:
@@ -227,4 +274,4 @@ def _house() -> Iterator[tuple[Callable[[], Tab], Server]]:
         yield make, server
 
 
-BENCHES = {bench.__name__: bench for bench in (start, knob, click, chart, pictures, together, memory)}
+BENCHES = {bench.__name__: bench for bench in (start, knob, click, drag, chart, pictures, together, memory)}
