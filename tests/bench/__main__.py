@@ -19,6 +19,7 @@ GROUPS = {
         "landscape",
         "latent",
         "maml",
+        "rivals",
         "rules",
     )
 }
