@@ -1,6 +1,7 @@
 """Every attack by its name, and the whole curve of robust accuracy against the budget in one call."""
 
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from engine.adversarial_examples.goal import Classifier, Goal, checked
 from engine.adversarial_examples.minimum import cw, ddn, deepfool, fmn
 from engine.adversarial_examples.query import noise, one_pixel, rotate, square
 from engine.adversarial_examples.universal import universal
+from engine.device import generator as fresh
 
 __all__ = [
     "ATTACKS", "apgd", "bim", "cw", "ddn", "deepfool", "fgsm", "fmn", "least_likely", "noise", "one_pixel", "pgd",
@@ -69,17 +71,19 @@ def robust_accuracy(
 
 
 def sweep(
-    model: Classifier, x: Tensor, y: Tensor, epsilons: Sequence[float], *, norm: str = "linf", steps: int = 6,
+    model: Classifier, x: Tensor, y: Tensor, epsilons: Sequence[float], *, norm: str = "linf", steps: int = 5,
     generator: torch.Generator | None = None,
 ) -> list[float]:  # fmt: skip
     """The same curve by PGD alone, faster: at each budget the climb goes on from where it ended at the last one."""
-    left, shares = torch.nonzero(~Goal(model, y).reached(x))[:, 0], []
-    ended = None
+    goal, rng, how, shares = Goal(model, y), generator or fresh(0), dict(norm=norm, steps=steps), []
+    left, ended = torch.nonzero(~goal.reached(x))[:, 0], None
     for eps in epsilons:
         if len(left) and eps > 0:
-            common = dict(eps=eps, norm=norm, steps=steps, keep_failed=True, generator=generator)
-            ended = pgd(model, x[left], y[left], start=ended, **common)
-            still = ~Goal(model, y[left]).reached(ended)
+            if ended is None:  # as everybody: what goes in is checked
+                ended = pgd(model, x[left], y[left], eps=eps, keep_failed=True, generator=rng, **how)
+            else:
+                ended = unwrap(pgd)(goal[left], x[left], x.new_full((len(left),), eps), rng, start=ended, **how)
+            still = ~goal[left].reached(ended)
             left, ended = left[still], ended[still]
         shares.append(len(left) / len(x))
     return shares

@@ -108,10 +108,10 @@ class _Climb:
             if not len(rows) or step == self.steps:
                 break
             share = 1 if self.constant else 1 - step / self.steps
-            now = now + share * self.size[rows] * steepest(slope, self.norm)
+            now = steepest(slope, self.norm).mul_(share * self.size[rows]).add_(now)  # which is nobody else's
             if self.norm != "linf":
                 now = self.x[rows] + project(now - self.x[rows], self.eps[rows], self.norm)
-            now = torch.minimum(torch.maximum(now, low), high)
+            now = now.clamp_(low, high)
         if self.early_stop and len(rows):
             self._keep(rows, now, value)
         self.rows = rows

@@ -19,6 +19,7 @@ from engine.device import generator
 from tests.bench.attacks import EPS, SUBJECTS, Layers, kept, timed
 from tests.bench.row import Row, row, said
 
+Acts = dict[str, Callable[[], Tensor]]  # who, and what they do
 MANY, FEW, SOME = 1000, 100, 300  # glyphs; digits for the slow peers; digits for the others
 BUDGETS = (EPS, 0.2)  # of the crowd: where a fifth stays right, and where hardly any
 POPULATION, GENERATIONS = 400, 10  # of the peer's differential evolution; Su et al. (2019) let it run up to 100
@@ -53,7 +54,7 @@ def crowd() -> Iterator[Row]:
     for (kind, training), eps in ((subject, eps) for subject in SUBJECTS for eps in BUDGETS):
         model = trained(Learning("glyphs", kind, training))
         module, name = Layers(model.net, model.weights).eval(), f"{kind}, {training}, ε {eps}: PGD-40"
-        act = {"this engine": lambda model=model, eps=eps: pgd(model, x, y, eps=eps)}
+        act: Acts = {"this engine": lambda model=model, eps=eps: pgd(model, x, y, eps=eps)}
         if foolbox:
             attack = partial(
                 foolbox.attacks.LinfPGD(rel_stepsize=2.5 / 40), foolbox.PyTorchModel(module, bounds=(0, 1))
@@ -65,7 +66,7 @@ def crowd() -> Iterator[Row]:
         yield from raced("crowd", name, model, act, y)
 
 
-def raced(bench: str, name: str, model: Model, act: dict[str, Callable[[], Tensor]], y: Tensor) -> Iterator[Row]:
+def raced(bench: str, name: str, model: Model, act: Acts, y: Tensor) -> Iterator[Row]:
     """Seconds of each, how many are still right, and how much slower the fastest peer is."""
     spent = {}
     for who, run in act.items():
@@ -85,7 +86,7 @@ def automatic() -> Iterator[Row]:
     for kind, training in SUBJECTS:
         model = trained(Learning("digits", kind, training))
         module, name = Layers(model.net, model.weights).eval(), f"{kind}, {training}: APGD-40"
-        act = {"this engine": lambda model=model: apgd(model, x, y, eps=EPS)}
+        act: Acts = {"this engine": lambda model=model: apgd(model, x, y, eps=EPS)}
         if adv_lib:
             how = dict(eps=EPS, norm=float("inf"), n_iter=40, loss_function="ce")
             act["adv-lib"] = lambda module=module, how=how: adv_lib.apgd(module, x[:, None], y, **how)[:, 0]
@@ -102,7 +103,7 @@ def minimal() -> Iterator[Row]:
     for kind, training in SUBJECTS:
         model = trained(Learning("digits", kind, training))
         module = Layers(model.net, model.weights).eval()
-        act: dict[str, Callable[[], Tensor]] = {
+        act: Acts = {
             "DDN, this engine": lambda model=model: ddn(model, x, y, steps=100),
             "FMN, this engine": lambda model=model: fmn(model, x, y, steps=100),
         }
@@ -127,7 +128,7 @@ def single() -> Iterator[Row]:
     for kind, training in SUBJECTS:
         model = trained(Learning("digits", kind, training))
         counted, name = Counted(Layers(model.net, model.weights).eval()), f"{kind}, {training}: one pixel"
-        act: dict[str, Callable[[], Tensor]] = {
+        act: Acts = {
             f"{levels} levels, this engine": lambda levels=levels, counted=counted: one_pixel(
                 lambda x: counted(x[:, None]), x, y, eps=1, levels=levels
             )
@@ -151,7 +152,7 @@ def everywhere() -> Iterator[Row]:
     for kind, training in SUBJECTS:
         model = trained(Learning("digits", kind, training))
         name = f"{kind}, {training}: one change for all, ε {EPS}"
-        act: dict[str, Callable[[], Tensor]] = {"this engine": lambda model=model: [
+        act: Acts = {"this engine": lambda model=model: [
             *ascend(model, x, model(x).argmax(1), EPS, generator(0))][-1]}  # fmt: skip
         if art:
             estimators = import_module("art.estimators.classification")
