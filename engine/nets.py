@@ -12,8 +12,7 @@ from torch.optim.adam import adam
 
 from engine.device import DEVICE
 
-WARM_UP = 10  # steps until the step size is at its top
-MEMORY = 100  # steps that a moving average looks back in the end; a twentieth of the run so far until then
+MEMORY = 100  # steps that a moving average looks back in the end
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,9 @@ class Adam:
 class Descent:
     """Adam on one flat vector with a warm-up and a cosine decay, and moving averages of weights and loss."""
 
+    warm_up = 10  # steps until the step size is at its top
+    start = 20  # of a run so far, the averages look back one part in so many, until that is more than MEMORY
+
     def __init__(self, weights: Tensor, steps: int, step_size: float) -> None:
         self.weights = weights.to(DEVICE).requires_grad_()
         self.average = self.weights.detach().clone()
@@ -160,12 +162,17 @@ class Descent:
         value = loss(self.weights)
         (slope,) = torch.autograd.grad(value, self.weights)
         self._adam(slope, self.step_size * self._share())
-        fresh = max(1 / MEMORY, 20 / (self.step + 20))
+        fresh = self.fresh
         self.average.lerp_(self.weights.detach(), fresh)
         self.loss = value.item()
         self.loss_ema = self.loss if self.step == 0 else self.loss_ema + fresh * (self.loss - self.loss_ema)
         self.step += 1
 
+    @property
+    def fresh(self) -> float:
+        """What the next step weighs in the moving averages."""
+        return max(1 / MEMORY, self.start / (self.step + self.start))
+
     def _share(self) -> float:
         decay = 0.5 + 0.5 * cos(pi * self.step / self.steps)
-        return min(1.0, (self.step + 1) / WARM_UP) * decay
+        return min(1.0, (self.step + 1) / self.warm_up) * decay

@@ -357,6 +357,8 @@ def test_the_whole_curve_in_one_call():
     )
     with pytest.raises(ValueError, match=r"0\.1 after 0\.2"):
         robust_accuracy(pgd, model, x, y, [0.2, 0.1])
+    with pytest.raises(ValueError, match=r"0\.1 after 0\.2"):
+        sweep(model, x, y, [0.2, 0.1])
 
 
 def test_who_sees_whose_weights():

@@ -60,14 +60,20 @@ def robust_accuracy(
     What is fooled within a budget is fooled within every larger one, so only the rest is attacked again.
     """
     left, shares = torch.nonzero(~Goal(model, y).reached(x))[:, 0], []
-    for last, eps in zip([0.0, *epsilons], epsilons, strict=False):
-        if eps < last:
-            raise ValueError(f"saw a budget of {eps:.3g} after {last:.3g}; expected budgets that do not fall")
+    for eps in rising(epsilons):
         if len(left) and eps > 0:
             found = attack(model, x[left], y[left], eps=eps, **settings)
             left = left[~Goal(model, y[left]).reached(found)]
         shares.append(len(left) / len(x))
     return shares
+
+
+def rising(epsilons: Sequence[float]) -> Sequence[float]:
+    """The budgets, if none is below 0 or the one before it. Raises ValueError otherwise."""
+    for last, eps in zip([0.0, *epsilons], epsilons, strict=False):
+        if not eps >= last:
+            raise ValueError(f"saw a budget of {eps:.3g} after {last:.3g}; expected budgets that do not fall")
+    return epsilons
 
 
 def sweep(
@@ -77,7 +83,7 @@ def sweep(
     """The same curve by PGD alone, faster: at each budget the climb goes on from where it ended at the last one."""
     goal, rng, how, shares = Goal(model, y), generator or fresh(0), dict(norm=norm, steps=steps), []
     left, ended = torch.nonzero(~goal.reached(x))[:, 0], None
-    for eps in epsilons:
+    for eps in rising(epsilons):
         if len(left) and eps > 0:
             if ended is None:  # as everybody: what goes in is checked
                 ended = pgd(model, x[left], y[left], eps=eps, keep_failed=True, generator=rng, **how)

@@ -1,26 +1,23 @@
 """A small autoencoder that squeezes a picture into sixteen numbers, so that diffusion can work on those."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import cos, nan, pi
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from engine import nets
 from engine.data import digits, glyphs
-from engine.device import DEVICE, generator
-from engine.nets import Adam, ResidualMLP
+from engine.device import generator
+from engine.nets import ResidualMLP
 
 CODE = 16  # numbers a picture is squeezed into
 WIDTH, DEPTH = 128, 3
 NOISE = 0.3  # standard deviation of the noise on the code in training: near codes must mean near pictures
 PULL = 0.01  # weight of a code's squared length, which keeps it from outgrowing that noise
 POOL, TEST = 8192, 100  # glyphs to train on, pictures held out
-WARM_UP = 30  # steps until the step size is at its top
-AVERAGE = 0.99  # of the moving averages of the weights and of the loss
 
 
 class Pictures(NamedTuple):
@@ -116,27 +113,7 @@ def standardised(net: Autoencoder, weights: Tensor, images: Tensor) -> tuple[Cod
     return Codec(net, weights, mean, std), (codes - mean) / std
 
 
-class Descent:
-    """Adam on one flat vector with a warm-up and a cosine decay, and moving averages of weights and loss."""
+class Descent(nets.Descent):
+    """With a longer warm-up, and averages that look back over all of a run at first."""
 
-    def __init__(self, weights: Tensor, steps: int, step_size: float) -> None:
-        self.weights = weights.to(DEVICE).requires_grad_()
-        self.average = self.weights.detach().clone()
-        self.steps, self.step_size, self.step = steps, step_size, 0
-        self.loss = self.loss_ema = nan
-        self._adam = Adam(self.weights)
-
-    def __call__(self, loss: Callable[[Tensor], Tensor]) -> None:
-        """One step down the loss, a function of the weights."""
-        value = loss(self.weights)
-        (slope,) = torch.autograd.grad(value, self.weights)
-        self._adam(slope, self.step_size * self._share())
-        fresh = max(1 - AVERAGE, 1 / (self.step + 1))
-        self.average.lerp_(self.weights.detach(), fresh)
-        self.loss = value.item()
-        self.loss_ema = self.loss if self.step == 0 else self.loss_ema + fresh * (self.loss - self.loss_ema)
-        self.step += 1
-
-    def _share(self) -> float:
-        decay = 0.5 + 0.5 * cos(pi * self.step / self.steps)
-        return min(1.0, (self.step + 1) / WARM_UP) * decay
+    warm_up, start = 30, 1

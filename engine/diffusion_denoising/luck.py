@@ -19,7 +19,7 @@ from engine.diffusion_denoising.schedules import Schedule, schedule
 from engine.diffusion_denoising.score import DATA, half_width
 from engine.distance import Truth, off_manifold
 from engine.knob import knob
-from engine.nets import MEMORY, Descent, ResidualMLP, fourier, octaves
+from engine.nets import Descent, ResidualMLP, fourier, octaves
 
 SAMPLES, HEUN = 160, 8  # points that each run makes in a frame, and Heun steps to make them
 LEVELS = 1000  # noise levels of the log-linear schedule
@@ -109,7 +109,7 @@ class Crowd:
 
     def advance(self) -> None:
         """One step of all runs; t is uniform over the schedule and evenly spread within each batch."""
-        fresh = max(1 / MEMORY, 20 / (self.descent.step + 20))  # as in Descent
+        fresh = self.descent.fresh
         x0, noise, begin = next(self._batches)
         t = ((begin + self._spread) % 1 * len(self.sigmas)).long().clamp(max=len(self.sigmas) - 1)
         sigma = self.sigmas[t.to(DEVICE)]

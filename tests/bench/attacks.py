@@ -106,14 +106,19 @@ def shortest(peer, theirs, model: Callable, name: str, x: Tensor, y: Tensor) -> 
     }
     wide = x[:, None]
     act = ours | {k: (lambda a=a: a(theirs, wide, y, epsilons=None)[1][:, 0]) for k, a in rivals.items()}
-    for what, run in act.items():
+    yield from lengths("attacks", name, model, act, x, y)
+
+
+def lengths(bench: str, name: str, model: Callable, act: dict[str, Callable], x: Tensor, y: Tensor) -> Iterator[Row]:
+    """The median ℓ2 length of what each finds, its seconds, and how often it finds anything."""
+    for who, run in act.items():
         start = time.perf_counter()
         found = run()
         spent = time.perf_counter() - start
         hit = Goal(model, y).reached(found)
         size = torch.where(hit, length(found - x, "l2"), torch.inf)
         note = f"{spent:.2f} s, found {float(hit.double().mean()):.3f}"
-        yield row("attacks", f"{name}: {what}, median", "", [float(size.median())], note)
+        yield row(bench, f"{name}: {who}, median", "", [float(size.median())], note)
 
 
 BENCHES = {"attacks": measure}

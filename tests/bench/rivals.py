@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from engine.adversarial_examples.attacks import apgd, ddn, fmn, one_pixel, pgd
 from engine.adversarial_examples.classifiers import SPREAD, Learning, Model, examples, trained
 from engine.adversarial_examples.goal import Goal
-from engine.adversarial_examples.threat import length
 from engine.adversarial_examples.universal import ascend, fooling
 from engine.data import glyphs
 from engine.device import generator
-from tests.bench.attacks import EPS, SUBJECTS, Layers, kept, timed
+from tests.bench.attacks import EPS, SUBJECTS, Layers, kept, lengths, timed
 from tests.bench.row import Row, row, said
 
 Acts = dict[str, Callable[[], Tensor]]  # who, and what they do
@@ -111,14 +110,7 @@ def minimal() -> Iterator[Row]:
             act["ALMA, adv-lib"] = lambda m=module: adv_lib.alma(m, x[:, None], y, num_steps=100)[:, 0]
             act["DDN, adv-lib"] = lambda m=module: adv_lib.ddn(m, x[:, None], y, steps=100, levels=None)[:, 0]
             act["PDGD, adv-lib"] = lambda m=module: adv_lib.pdgd(m, x[:, None], y, num_steps=100)[:, 0]
-        for who, run in act.items():
-            start = time.perf_counter()
-            found = run()
-            spent = time.perf_counter() - start
-            hit = Goal(model, y).reached(found)
-            size = torch.where(hit, length(found - x, "l2"), torch.inf)
-            note = f"{spent:.2f} s, found {float(hit.double().mean()):.3f}"
-            yield row("minimal", f"{kind}, {training}: {who}, median", "", [float(size.median())], note)
+        yield from lengths("minimal", f"{kind}, {training}", model, act, x, y)
 
 
 def single() -> Iterator[Row]:
