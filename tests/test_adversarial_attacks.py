@@ -223,6 +223,26 @@ def test_every_pixel_at_every_level_is_tried():
                                    atol=1e-4, rtol=1e-4)  # fmt: skip
 
 
+def test_one_pixel_finds_what_every_change_finds_and_asks_less():
+    model, x, y = digits(60)
+    asked = []
+
+    def counted(pictures):
+        asked.append(len(pictures))
+        return model(pictures)
+
+    found = ATTACKS["one_pixel"](counted, x, y, eps=1, levels=2, keep_failed=True)
+    heights = pixel_heights(Goal(model, y), x, 2).flatten(1).amax(1)
+    own = margin(model(found).detach(), y)
+    assert 5 <= (heights > 0).sum() < 55
+    assert torch.equal(own > 0, heights > 0)
+    assert torch.allclose(
+        own[heights <= 0], torch.maximum(heights, margin(model(x).detach(), y))[heights <= 0], atol=1e-5
+    )
+    assert ((found != x).flatten(1).sum(1) <= 1).all()
+    assert sum(asked) < 0.6 * 60 * 64 * 2  # it stops at what fools, and no pixel is set to what it is
+
+
 def test_one_change_for_all_is_the_best_one_where_that_is_known():
     w = random(16, seed=3)
     model = lambda x: torch.stack([-(x @ w), x @ w], 1)  # noqa: E731

@@ -11,6 +11,7 @@ from engine.adversarial_examples.threat import by_row, steepest
 
 LEVELS = 17  # grey levels that a pixel is tried at, 0 to 1
 BATCH = 4096  # pictures that are asked about at a time
+FIRST = 1  # changes of one pixel that are asked about first, then four times as many each time
 HALVINGS = (0.005, 0.025, 0.1, 0.25, 0.5)  # shares of the queries after which the squares get half as large
 
 
@@ -94,16 +95,42 @@ def turned(x: Tensor, degrees: Tensor, right: Tensor, down: Tensor) -> Tensor:
 
 
 @checked("")
+@torch.no_grad()
 def one_pixel(goal: Goal, x: Tensor, eps: Tensor, generator: torch.Generator, *, levels: int = LEVELS) -> Tensor:
-    """The best of every pixel at every level: what it does not find on this grid, nobody will (ℓ0 ≤ 1; Su et al. 2019).
+    """Every pixel at every level, until one fools: what is not found on this grid does not exist (Su et al. 2019).
 
+    The gradient says only which changes are asked about first. Where none fools, the one of the highest margin.
     eps is the number of pixels: 1, or 0 for none.
     """
-    heights = pixel_heights(goal, x, levels).flatten(1)  # (n, h * w * levels)
-    at, level = heights.argmax(1) // levels, heights.argmax(1) % levels
-    shade = torch.linspace(0, 1, levels, device=x.device)[level]
-    found = x.flatten(1).scatter(1, at[:, None], shade[:, None]).view_as(x)
-    return torch.where(by_row(eps >= 1, x), found, x)
+    logits, _, slope = goal.climb(x)
+    shades = torch.linspace(0, 1, levels, device=x.device)
+    change = shades - x.flatten(1)[:, :, None]  # (n, h * w, levels)
+    order = (change * slope.flatten(1)[:, :, None]).flatten(1).argsort(1, descending=True)
+    found = x.clone()
+    for k in torch.nonzero((eps >= 1) & ~goal.fooled(logits))[:, 0].tolist():
+        new = order[k][change[k].flatten()[order[k]] != 0]
+        found[k] = _first(goal[torch.tensor([k], device=x.device)], x[k], new // levels, shades[new % levels])
+    return found
+
+
+def _first(goal: Goal, x: Tensor, places: Tensor, shades: Tensor) -> Tensor:
+    """The first of these changes of x (h, w) that fools, else that of the highest margin, else x itself.
+
+    places, shades: (m,). They are asked about in parts that grow.
+    """
+    best, top, part = x, -torch.inf, FIRST
+    while len(places) and top <= 0:
+        tried = painted(x, places[:part], shades[:part])
+        heights, _ = _height(goal[torch.zeros(len(tried), dtype=torch.long, device=x.device)], tried)
+        if heights.max() > top:
+            best, top = tried[heights.argmax()], float(heights.max())
+        places, shades, part = places[part:], shades[part:], min(4 * part, BATCH)
+    return best
+
+
+def painted(x: Tensor, places: Tensor, shades: Tensor) -> Tensor:
+    """Copies of x (h, w), each with one pixel, by its place in the flat picture, at a grey level: -> (m, h, w)."""
+    return x.flatten().repeat(len(places), 1).scatter(1, places[:, None], shades[:, None]).view(-1, *x.shape)
 
 
 @torch.no_grad()
@@ -118,10 +145,8 @@ def pixel_heights(goal: Goal, x: Tensor, levels: int = LEVELS) -> Tensor:
 def one_row(goal: Goal, x: Tensor, places: Tensor, levels: int = LEVELS) -> Tensor:
     """The margin with each of some pixels, by their place in the flat picture, at each level: -> (n, p, levels)."""
     shades = torch.linspace(0, 1, levels, device=x.device).repeat(len(places))
-    spots = places.repeat_interleave(levels)
-    each = []
+    spots, each = places.repeat_interleave(levels), []
     for k in range(len(x)):
-        tried = x[k].flatten().repeat(len(spots), 1).scatter(1, spots[:, None], shades[:, None])
         aim = goal[torch.full((len(spots),), k, device=x.device)]
-        each.append(_height(aim, tried.view(-1, *x.shape[1:]))[0].view(-1, levels))
+        each.append(_height(aim, painted(x[k], spots, shades))[0].view(-1, levels))
     return torch.stack(each)

@@ -114,7 +114,7 @@ def minimal() -> Iterator[Row]:
 
 
 def single() -> Iterator[Row]:
-    """One pixel: every pixel at every level here, differential evolution there; pictures fooled and asked about."""
+    """One pixel: every change until one fools here, differential evolution there; pictures fooled and asked about."""
     torchattacks, seen = installed("torchattacks"), examples("digits")
     x, y = seen.test[:FEW], seen.test_labels[:FEW]
     for kind, training in SUBJECTS:
