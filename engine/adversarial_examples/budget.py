@@ -6,6 +6,8 @@ from torch import Tensor
 from engine.adversarial_examples.goal import Goal, checked
 from engine.adversarial_examples.threat import by_row, inside, project, steepest
 
+LOOK = 4  # so often it is looked whether rows still move
+
 
 def within(x: Tensor, moved: Tensor, eps: Tensor, norm: str) -> Tensor:
     """The moved pictures brought back into the ball around x, then into the box: (n, *shape)."""
@@ -66,11 +68,11 @@ def pgd(
 ) -> Tensor:  # fmt: skip
     """Projected gradient descent in the ball (Madry et al. 2018): the highest loss seen, or the first success.
 
-    Steps are of abs_stepsize, or shrink from eps / 2 to 0 unless it is given. With early_stop a row rests as soon as it
+    Steps are of abs_stepsize, or shrink from eps to 0 unless it is given. With early_stop a row rests as soon as it
     is fooled, so the batch shrinks, and of a row that never is, the last place counts. `start` begins elsewhere: places
     (n, *shape), brought into the ball. Foolbox: LinfPGD, L2PGD. torchattacks: PGD, PGDL2; alpha is the step.
     """
-    size = step_of(0.5 * eps, abs_stepsize, x)
+    size = step_of(eps, abs_stepsize, x)
     climb = _Climb(goal, x, eps, norm, size, steps, abs_stepsize is not None, early_stop)
     for _ in range(restarts):
         origin, room = x[climb.rows], eps[climb.rows]
@@ -95,26 +97,44 @@ class _Climb:
         self.best, self.top = x.clone(), torch.full((len(x),), -torch.inf, device=x.device)
 
     def ascend(self, now: Tensor) -> None:
-        """From `now`, one place for each open row; those that are fooled rest there if they may."""
+        """From `now`, one place for each open row; those that are fooled rest there if they may.
+
+        A row that a step leaves where it is rests, too: every later step would leave it there. Rows that rest leave the
+        batch once they are a tenth of it.
+        """
         rows, aim, (low, high) = self.rows, self.goal[self.rows], self._room(self.rows)
+        fooled = torch.zeros_like(self.top, dtype=torch.bool)  # of all rows
         for step in range(self.steps + 1):
             logits, value, slope = aim.climb(now) if step < self.steps else _level(aim, now)
             if not self.early_stop:
                 self._keep(rows, now, value)
-            elif bool((hit := aim.fooled(logits)).any()):
-                self.best[rows[hit]] = now[hit]
-                rows, now, slope, value, low, high = (part[~hit] for part in (rows, now, slope, value, low, high))
-                aim = self.goal[rows]
-            if not len(rows) or step == self.steps:
+            elif bool((hit := aim.fooled(logits) & ~fooled[rows]).any()):
+                self.best[rows[hit]], fooled[rows[hit]] = now[hit], True
+            rest = fooled[rows]
+            if step == self.steps or bool(rest.all()):
                 break
-            share = 1 if self.constant else 1 - step / self.steps
-            now = steepest(slope, self.norm).mul_(share * self.size[rows]).add_(now)  # which is nobody else's
-            if self.norm != "linf":
-                now = self.x[rows] + project(now - self.x[rows], self.eps[rows], self.norm)
-            now = now.clamp_(low, high)
-        if self.early_stop and len(rows):
-            self._keep(rows, now, value)
-        self.rows = rows
+            moved = self._moved(now, slope, rows, 1 if self.constant else 1 - step / self.steps).clamp_(low, high)
+            if step % LOOK == LOOK - 1:
+                rest = rest | (moved == now).flatten(1).all(1)
+            if 10 * int(rest.sum()) > len(rows):
+                ended, on = (rest & ~fooled[rows]).nonzero()[:, 0], (~rest).nonzero()[:, 0]
+                self._keep(rows[ended], now[ended], value[ended])
+                rows, moved, value, low, high = (part[on] for part in (rows, moved, value, low, high))
+                aim = self.goal[rows]
+            now = moved
+            if not len(rows):
+                break
+        if self.early_stop:
+            left = ~fooled[rows]
+            self._keep(rows[left], now[left], value[left])
+        self.rows = self.rows[~fooled[self.rows]]
+
+    def _moved(self, now: Tensor, slope: Tensor, rows: Tensor, share: float) -> Tensor:
+        """A step up from `now`, back into the ball; for ℓ∞ the clamp that follows does that."""
+        moved = steepest(slope, self.norm).mul_(share * self.size[rows]).add_(now)  # which is nobody else's
+        if self.norm == "linf":
+            return moved
+        return self.x[rows] + project(moved - self.x[rows], self.eps[rows], self.norm)
 
     def _room(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The least and the largest shade of each pixel: of ball and box for ℓ∞, else of the box."""
