@@ -7,6 +7,7 @@ from engine.adversarial_examples.goal import Goal, checked
 from engine.adversarial_examples.threat import by_row, inside, project, steepest
 
 LOOK = 4  # so often it is looked whether rows still move
+FEW = 40  # rows that rest leave the batch once they are one in so many: to copy the others takes time
 
 
 def within(x: Tensor, moved: Tensor, eps: Tensor, norm: str) -> Tensor:
@@ -100,7 +101,7 @@ class _Climb:
         """From `now`, one place for each open row; those that are fooled rest there if they may.
 
         A row that a step leaves where it is rests, too: every later step would leave it there. Rows that rest leave the
-        batch once they are a tenth of it.
+        batch once there are enough of them.
         """
         rows, aim, (low, high) = self.rows, self.goal[self.rows], self._room(self.rows)
         fooled = torch.zeros_like(self.top, dtype=torch.bool)  # of all rows
@@ -116,7 +117,7 @@ class _Climb:
             moved = self._moved(now, slope, rows, 1 if self.constant else 1 - step / self.steps).clamp_(low, high)
             if step % LOOK == LOOK - 1:
                 rest = rest | (moved == now).flatten(1).all(1)
-            if 10 * int(rest.sum()) > len(rows):
+            if FEW * int(rest.sum()) >= len(rows):
                 ended, on = (rest & ~fooled[rows]).nonzero()[:, 0], (~rest).nonzero()[:, 0]
                 self._keep(rows[ended], now[ended], value[ended])
                 rows, moved, value, low, high = (part[on] for part in (rows, moved, value, low, high))

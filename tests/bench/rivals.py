@@ -49,13 +49,11 @@ def crowd() -> Iterator[Row]:
     """PGD-40 on a thousand fresh glyphs, where a batch that shrinks pays."""
     foolbox, torchattacks = installed("foolbox"), installed("torchattacks")
     drawn = glyphs.sample(MANY, generator(999_983), spread=SPREAD)
-    x, y = drawn.images, drawn.labels
+    x, y, rng = drawn.images, drawn.labels, generator(0)
     for (kind, training), eps in ((subject, eps) for subject in SUBJECTS for eps in BUDGETS):
         model = trained(Learning("glyphs", kind, training))
         module, name = Layers(model.net, model.weights).eval(), f"{kind}, {training}, ε {eps}: PGD-40"
-        act: Acts = {
-            "this engine": lambda model=model, eps=eps, rng=generator(0): pgd(model, x, y, eps=eps, generator=rng)
-        }
+        act: Acts = {"this engine": lambda model=model, eps=eps: pgd(model, x, y, eps=eps, generator=rng)}
         if foolbox:
             attack = partial(
                 foolbox.attacks.LinfPGD(rel_stepsize=2.5 / 40), foolbox.PyTorchModel(module, bounds=(0, 1))
