@@ -42,12 +42,12 @@ class Shortest:
 @checked("l2", minimum=True)
 def ddn(
     goal: Goal, x: Tensor, eps: Tensor, generator: torch.Generator, *, steps: int = 100, gamma: float = 0.05,
-    init_eps: float = 1.0,
+    init_eps: float = 0.5,
 ) -> Tensor:  # fmt: skip
     """Decoupled direction and norm, ℓ2 (Rony et al. 2019): a step along the gradient, then a length set anew.
 
     The length shrinks by the share gamma where the last look was fooled, and grows by it where not; here the share
-    falls to a tenth. Foolbox: DDNAttack.
+    falls to a fiftieth. Foolbox: DDNAttack.
     """
     best, now = Shortest(x, "l2"), x
     room = torch.full_like(eps, init_eps)
@@ -55,7 +55,7 @@ def ddn(
         logits, _, slope = goal.climb(now)
         hit = goal.fooled(logits)
         best.see(now, hit)
-        share = gamma * (0.1 + 0.9 * (1 - step / steps))
+        share = gamma * (0.02 + 0.98 * (1 - step / steps))
         room = torch.minimum(room * torch.where(hit, 1 - share, 1 + share), _corner(x))
         size = 0.01 + 0.99 * (0.5 + 0.5 * cos(pi * step / steps))
         delta = now - x + size * steepest(_open(slope, now), "l2")

@@ -122,14 +122,14 @@ def shortest(peer, theirs, model: Callable, name: str, x: Tensor, y: Tensor) -> 
 
 
 def lengths(bench: str, name: str, model: Callable, act: dict[str, Callable], x: Tensor, y: Tensor) -> Iterator[Row]:
-    """The median ℓ2 length of what each finds, its seconds, and how often it finds anything."""
+    """The median ℓ2 length of what each finds, its seconds, how often it finds anything, and the mean length."""
     for who, run in act.items():
         start = time.perf_counter()
         found = run()
         spent = time.perf_counter() - start
         hit = Goal(model, y).reached(found)
         size = torch.where(hit, length(found - x, "l2"), torch.inf)
-        note = f"{spent:.2f} s, found {float(hit.double().mean()):.3f}"
+        note = f"{spent:.2f} s, found {float(hit.double().mean()):.3f}, mean {float(size[hit].mean()):.4f}"
         yield row(bench, f"{name}: {who}, median", "", [float(size.median())], note)
 
 
