@@ -70,8 +70,9 @@ def pgd(
     """Projected gradient descent in the ball (Madry et al. 2018): the highest loss seen, or the first success.
 
     Steps are of abs_stepsize, or shrink from eps to 0 unless it is given. With early_stop a row rests as soon as it
-    is fooled, so the batch shrinks, and of a row that never is, the last place counts. `start` begins elsewhere: places
-    (n, *shape), brought into the ball. Foolbox: LinfPGD, L2PGD. torchattacks: PGD, PGDL2; alpha is the step.
+    is fooled or stands still, so the batch shrinks; of a row that never is fooled the last place counts. `start` begins
+    elsewhere: places (n, *shape), brought into the ball. Foolbox: LinfPGD, L2PGD. torchattacks: PGD, PGDL2; alpha is
+    the step.
     """
     size = step_of(eps, abs_stepsize, x)
     climb = _Climb(goal, x, eps, norm, size, steps, abs_stepsize is not None, early_stop)
@@ -98,10 +99,8 @@ class _Climb:
         self.best, self.top = x.clone(), torch.full((len(x),), -torch.inf, device=x.device)
 
     def ascend(self, now: Tensor) -> None:
-        """From `now`, one place for each open row; those that are fooled rest there if they may.
-
-        A row that a step leaves where it is rests, too: every later step would leave it there. Rows that rest leave the
-        batch once there are enough of them.
+        """From `now`, one place for each open row. With early_stop those rest that are fooled, and those that a step
+        leaves where they are: every later step would leave them there, too. Once there are enough they leave the batch.
         """
         rows, aim, (low, high) = self.rows, self.goal[self.rows], self._room(self.rows)
         fooled = torch.zeros_like(self.top, dtype=torch.bool)  # of all rows
@@ -115,7 +114,7 @@ class _Climb:
             if step == self.steps or bool(rest.all()):
                 break
             moved = self._moved(now, slope, rows, 1 if self.constant else 1 - step / self.steps).clamp_(low, high)
-            if step % LOOK == LOOK - 1:
+            if self.early_stop and step % LOOK == LOOK - 1:
                 rest = rest | (moved == now).flatten(1).all(1)
             if FEW * int(rest.sum()) >= len(rows):
                 ended, on = (rest & ~fooled[rows]).nonzero()[:, 0], (~rest).nonzero()[:, 0]

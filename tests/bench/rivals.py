@@ -109,6 +109,9 @@ def minimal() -> Iterator[Row]:
         if adv_lib:
             act["ALMA, adv-lib"] = lambda m=module: adv_lib.alma(m, x[:, None], y, num_steps=100)[:, 0]
             act["DDN, adv-lib"] = lambda m=module: adv_lib.ddn(m, x[:, None], y, steps=100, levels=None)[:, 0]
+            act["DDN from half the length, adv-lib"] = lambda m=module: adv_lib.ddn(
+                m, x[:, None], y, steps=100, levels=None, init_norm=0.5
+            )[:, 0]
             act["PDGD, adv-lib"] = lambda m=module: adv_lib.pdgd(m, x[:, None], y, num_steps=100)[:, 0]
         yield from lengths("minimal", f"{kind}, {training}", model, act, x, y)
 
