@@ -33,7 +33,7 @@ export function label(v) {
     const lead = +(v / 10 ** power).toPrecision(3);
     return `${lead === 1 ? "" : `${lead}·`}10${superscript(power)}`;
   }
-  return String(+v.toPrecision(4)).replace("-", "−");
+  return String(Number.isInteger(v) ? v : +v.toPrecision(4)).replace("-", "−"); // a count is told to its last digit
 }
 
 function superscript(n) {

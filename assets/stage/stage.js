@@ -443,7 +443,7 @@ class Stage {
     const [value, error] = [array.data[i * 2], array.data[i * 2 + 1]];
     if (!Number.isFinite(value)) return "–";
     const scale = readout.percent ? 100 : 1;
-    const text = label(+(value * scale).toPrecision(readout.digits));
+    const text = label(Number.isInteger(value) ? value * scale : +(value * scale).toPrecision(readout.digits));
     const spread = Number.isFinite(error) ? ` ± ${label(+(error * scale).toPrecision(2))}` : "";
     return `${text}${spread}${readout.percent ? " %" : ""}`;
   }

@@ -40,6 +40,11 @@ def test_frames_are_held_painted_and_played(lone):
     assert rested(lone) == {"frame": 9, "playing": False, "tape": "run"}
 
 
+def test_a_count_is_told_to_its_last_digit(lone):
+    lone.give(message([frame(12_345)], done=True)).until(PAINTED)
+    assert lone.page.locator(".chip output").first.inner_text() == "12345"
+
+
 def test_a_message_twice_counts_once(lone):
     twice = message(TEN)
     lone.give(twice).give(twice).give(message(TEN[5:], 5, spec=False)).until(PAINTED)
