@@ -26,7 +26,7 @@ def main() -> int:
 
 def browse() -> int:
     """The tests in a real browser. What fails is tried once more, since a busy machine can be slower than they wait."""
-    status = run(BROWSER)
+    status = run([*BROWSER, "-n", "2"])
     return run([*BROWSER, "--last-failed"]) if status == 1 else status
 
 

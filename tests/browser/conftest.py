@@ -42,12 +42,11 @@ def server(chrome: Browser) -> Iterator[Server]:
 
 @pytest.fixture
 def context(chrome: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Makes visitors: `context("dark")`, `context(reduced_motion="reduce")`."""
+    """Makes new visitors: `context("dark")`, `context(reduced_motion="reduce")`."""
     made: list[BrowserContext] = []
 
     def make(look: str = "light", **more: Any) -> BrowserContext:
-        made.append(chrome.new_context(**LOOKS[look] | more))
-        made[-1].set_default_timeout(20_000)
+        made.append(_visitor(chrome, look, **more))
         return made[-1]
 
     yield make
@@ -55,13 +54,41 @@ def context(chrome: Browser) -> Iterator[Callable[..., BrowserContext]]:
         one.close()
 
 
+@pytest.fixture(scope="session")
+def _resting(chrome: Browser) -> dict[str, list[BrowserContext]]:
+    """Visitors whose tabs are closed, by look. Their browser holds the scripts: a page opens at half the work."""
+    return {look: [] for look in LOOKS}
+
+
 @pytest.fixture
-def visit(context: Callable[..., BrowserContext], server: Server) -> Iterator[Callable[..., Tab]]:
-    """Makes tabs of new visitors; whatever went wrong in one of them fails the test in the end."""
+def regular(chrome: Browser, _resting: dict[str, list[BrowserContext]]) -> Iterator[Callable[..., BrowserContext]]:
+    """Lends visitors that have been here before, each to one test at a time."""
+    lent: list[tuple[str, BrowserContext]] = []
+
+    def lend(look: str = "light") -> BrowserContext:
+        lent.append((look, _resting[look].pop() if _resting[look] else _visitor(chrome, look)))
+        return lent[-1][1]
+
+    yield lend
+    for look, one in lent:
+        for page in one.pages:
+            page.close()
+        _resting[look].append(one)
+
+
+def _visitor(chrome: Browser, look: str, **more: Any) -> BrowserContext:
+    one = chrome.new_context(**LOOKS[look] | more)
+    one.set_default_timeout(20_000)
+    return one
+
+
+@pytest.fixture
+def visit(regular: Callable[..., BrowserContext], server: Server) -> Iterator[Callable[..., Tab]]:
+    """Makes tabs of visitors; whatever went wrong in one of them fails the test in the end."""
     tabs: list[Tab] = []
 
-    def make(look: str = "light", **more: Any) -> Tab:
-        tabs.append(Tab(context(look, **more), server.url))
+    def make(look: str = "light") -> Tab:
+        tabs.append(Tab(regular(look), server.url))
         return tabs[-1]
 
     yield make
@@ -71,8 +98,8 @@ def visit(context: Callable[..., BrowserContext], server: Server) -> Iterator[Ca
 
 
 @pytest.fixture
-def lone(context: Callable[..., BrowserContext]) -> Iterator[Lone]:
+def lone(regular: Callable[..., BrowserContext]) -> Iterator[Lone]:
     """A stage on an empty page; a fault of its scripts fails the test in the end."""
-    tab = Lone(context())
+    tab = Lone(regular())
     yield tab
     tab.check()

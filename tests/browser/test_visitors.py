@@ -48,7 +48,7 @@ def busy(server, seconds=1.5):
 def test_a_closed_tab_ends_the_work(visit, server):
     tab = visit().open(TRAINING[0], **LONG, seed="11").until("stage.length > 3")
     assert not tab.see("stage.done")
-    tab.check().page.context.close()
+    tab.check().page.close()
     assert busy(server) < 0.1
 
 
