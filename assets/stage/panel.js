@@ -44,7 +44,9 @@ export class Panel {
 
   /** Fit into `width` x `height` CSS pixels. */
   resize(width, height) {
-    this.sharp = Math.min(window.devicePixelRatio || 1, 3);
+    const sharp = Math.min(window.devicePixelRatio || 1, 3);
+    if (this.width === width && this.height === height && this.sharp === sharp) return;
+    this.sharp = sharp;
     this.present = this.stage.spec.present;
     this.font = this.present ? 18 : 12;
     [this.width, this.height] = [width, height];

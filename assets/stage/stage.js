@@ -18,6 +18,7 @@ const STAY = 500; // ms that a stage that was taken down is kept, should it be p
 const HUSH = 400; // ms that a run stands still when a knob is turned: the answer goes first
 const HANDS = ".st-key-knobs, .st-key-views, .st-key-scenes"; // where a hand asks for another picture
 const ACTS = ["pointerdown", "pointerup", "keydown"];
+const GLANCE = 300; // ms after a message until it is looked whether what stands around the stage has changed its height
 const SMALL = 155; // px of height below which a panel of a stack is hard to read
 
 /** Whether two pictures differ in nothing but their run. */
@@ -48,8 +49,9 @@ class Stage {
     this.watch = new ResizeObserver(() => this.layout());
     this.watch.observe(root);
     window.addEventListener("resize", (this.resized = () => this.layout()));
-    document.fonts.addEventListener("loadingdone", (this.lettered = () => this.restyle())); // drawn letters are of the old font
+    document.fonts.addEventListener("loadingdone", (this.lettered = () => this.restyle(true))); // drawn letters are of the old font
     this.hush = 0;
+    this.glance = Infinity;
     this.asks = (event) => event.target.closest?.(HANDS) && (this.hush = performance.now() + HUSH);
     ACTS.forEach((act) => document.addEventListener(act, this.asks, { capture: true, passive: true }));
     requestAnimationFrame((this.loop = (now) => this.tick(now)));
@@ -323,6 +325,10 @@ class Stage {
     this.advance(elapsed);
     if (this.moving && now - this.told > READING) this.report();
     this.remind(now);
+    if (now > this.glance) {
+      this.glance = Infinity;
+      this.layout();
+    }
     if (!this.dirty) return;
     this.dirty = false;
     this.paint();
@@ -512,9 +518,12 @@ class Stage {
     return Math.max(200, Math.min(most, window.innerHeight - top - under - 34));
   }
 
-  restyle() {
+  /** Take the theme's colours, if they are others, or if the letters are. */
+  restyle(lettered = false) {
     if (!this.spec) return;
-    this.theme = theme(this.root);
+    const worn = theme(this.root);
+    if (!lettered && JSON.stringify(worn) === JSON.stringify(this.theme)) return;
+    this.theme = worn;
     this.panels.forEach((panel) => panel.dress());
     this.dirty = true;
     this.layout();
@@ -676,5 +685,6 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     stage.receive(data, { setStateValue, setTriggerValue });
   }
   stage.restyle();
+  stage.glance = Math.min(stage.glance, performance.now() + GLANCE);
   return () => stage.go();
 }
