@@ -24,7 +24,8 @@ KINDS = {"linear": "linear", "mlp": "perceptron", "cnn": "convolutional"}
 TRAININGS = {"standard": "standard", "robust": "adversarial"}
 BUDGETS = {"digits": 0.15, "glyphs": 0.15}  # ℓ∞ budget of the adversarial training, in shades
 POOL, TEST, SPREAD = 3000, 300, 0.7  # glyphs to train on and held out; share of their factors' ranges
-BATCH, WIDTH, STEP_SIZE = 64, 96, 4e-3
+WIDTH, STEP_SIZE = 96, 4e-3
+BATCH, DEAR = 64, 24  # examples of a step; the same where each goes through a convolution of a large picture
 STEPS = {"linear": 300, "mlp": 400, "cnn": 250}  # of the training
 INNER = {"linear": 1, "mlp": 4, "cnn": 2}  # steps of the adversary in each
 
@@ -171,9 +172,10 @@ def learn(cfg: Learning) -> Iterator[Moment]:
     """The training by Adam; robust: on the worst pictures within the budget, which grows over the first half."""
     seen, net, rng = examples(cfg.data), cfg.net, generator(cfg.seed)
     descent = Descent(net.init(rng), STEPS[cfg.model], STEP_SIZE)
+    batch = DEAR if net.kind == "cnn" and net.side > 8 else BATCH
     chunk = 2 if cfg.training == "robust" and cfg.data == "glyphs" else 8
     for step in range(descent.steps):
-        rows = torch.randint(0, len(seen.train), (BATCH,), generator=rng).to(DEVICE)
+        rows = torch.randint(0, len(seen.train), (batch,), generator=rng).to(DEVICE)
         x, y = seen.train[rows], seen.labels[rows]
         if cfg.training == "robust":
             eps = BUDGETS[cfg.data] * min(1.0, 2 * step / descent.steps)
