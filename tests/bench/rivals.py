@@ -15,7 +15,7 @@ from engine.adversarial_examples.goal import Goal
 from engine.adversarial_examples.universal import ascend, fooling
 from engine.data import glyphs
 from engine.device import generator
-from tests.bench.attacks import EPS, SUBJECTS, Layers, kept, lengths, timed
+from tests.bench.attacks import EPS, ROUNDS, SUBJECTS, Layers, kept, lengths, timed
 from tests.bench.row import Row, row, said
 
 Acts = dict[str, Callable[[], Tensor]]  # who, and what they do
@@ -46,35 +46,48 @@ class Counted(nn.Module):
 
 
 def crowd() -> Iterator[Row]:
-    """PGD-40 on a thousand fresh glyphs, where a batch that shrinks pays."""
+    """PGD-40 on a thousand fresh glyphs, others in every round: a batch that shrinks pays."""
     foolbox, torchattacks = installed("foolbox"), installed("torchattacks")
-    drawn = glyphs.sample(MANY, generator(999_983), spread=SPREAD)
-    x, y, rng = drawn.images, drawn.labels, generator(0)
+    drawn = [glyphs.sample(MANY, generator(999_983 + i), spread=SPREAD) for i in range(ROUNDS)]
     for (kind, training), eps in ((subject, eps) for subject in SUBJECTS for eps in BUDGETS):
-        model = trained(Learning("glyphs", kind, training))
+        model, rng = trained(Learning("glyphs", kind, training)), generator(0)
         module, name = Layers(model.net, model.weights).eval(), f"{kind}, {training}, ε {eps}: PGD-40"
-        act: Acts = {"this engine": lambda model=model, eps=eps: pgd(model, x, y, eps=eps, generator=rng)}
+        act: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "this engine": partial(pgd, model, eps=eps, generator=rng)
+        }
         if foolbox:
-            attack = partial(
-                foolbox.attacks.LinfPGD(rel_stepsize=2.5 / 40), foolbox.PyTorchModel(module, bounds=(0, 1))
-            )
-            act["Foolbox"] = lambda attack=attack, eps=eps: attack(x[:, None], y, epsilons=eps)[1][:, 0]
+            attack, theirs = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / 40), foolbox.PyTorchModel(module, bounds=(0, 1))
+            act["Foolbox"] = lambda x, y, a=attack, m=theirs, eps=eps: a(m, x[:, None], y, epsilons=eps)[1][:, 0]
         if torchattacks:
             other = torchattacks.PGD(module, eps=eps, alpha=2.5 * eps / 40, steps=40)
-            act["torchattacks"] = lambda other=other: other(x[:, None], y)[:, 0]
-        yield from raced("crowd", name, model, act, y)
+            act["torchattacks"] = lambda x, y, other=other: other(x[:, None], y)[:, 0]
+        found: dict[str, tuple[list[float], list[Tensor]]] = {who: ([], []) for who in act}
+        for one in (drawn[0], *drawn):  # the first to warm up
+            for who, run in act.items():
+                start = time.perf_counter()
+                moved = run(one.images, one.labels)
+                found[who][0].append(time.perf_counter() - start)
+                found[who][1].append(moved)
+        y = torch.cat([one.labels for one in drawn])
+        yield from ranked("crowd", name, {
+            who: (seconds[1:], kept(model, [torch.cat(moved[1:])], y)) for who, (seconds, moved) in found.items()
+        })  # fmt: skip
 
 
 def raced(bench: str, name: str, model: Model, act: Acts, y: Tensor) -> Iterator[Row]:
-    """Seconds of each, how many are still right, and how much slower the fastest peer is."""
-    spent = {}
-    for who, run in act.items():
-        seconds, found = timed(run)
-        spent[who] = sorted(seconds)[len(seconds) // 2]
-        yield row(bench, f"{name}, {who}", "s", seconds, kept(model, found, y))
-    if len(spent) > 1:
-        best = min(value for who, value in spent.items() if who != "this engine")
-        yield row(bench, f"{name}: times faster than the fastest peer", "x", [best / spent["this engine"]])
+    """Seconds of each on the same pictures, how many are still right, and how much slower the fastest peer is."""
+    found = {who: timed(run) for who, run in act.items()}
+    yield from ranked(bench, name, {who: (seconds, kept(model, moved, y)) for who, (seconds, moved) in found.items()})
+
+
+def ranked(bench: str, name: str, found: dict[str, tuple[list[float], str]]) -> Iterator[Row]:
+    """Seconds and a note of each, and how much slower the fastest peer is, round by round."""
+    for who, (seconds, note) in found.items():
+        yield row(bench, f"{name}, {who}", "s", seconds, note)
+    if len(found) > 1:
+        own, *others = (seconds for seconds, _ in found.values())
+        ratios = [min(peers) / mine for mine, *peers in zip(own, *others, strict=True)]
+        yield row(bench, f"{name}: times faster than the fastest peer", "x", ratios)
 
 
 def automatic() -> Iterator[Row]:
