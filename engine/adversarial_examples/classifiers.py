@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, cross_entropy
+from torch.nn.functional import conv2d, cross_entropy, pad
 
 from engine.adversarial_examples.threat import inside, project
 from engine.data import digits, glyphs
@@ -49,6 +49,19 @@ def examples(name: str) -> Examples:
         return Examples(*train, *test)
     drawn = glyphs.sample(POOL + TEST, generator(0), spread=SPREAD)
     return Examples(drawn.images[:POOL], drawn.labels[:POOL], drawn.images[POOL:], drawn.labels[POOL:])
+
+
+def halving(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """A convolution with stride 2: pictures (n, h, w), kernel (c, 1, 5, 5) -> (n, c, ⌈h / 2⌉, ⌈w / 2⌉).
+
+    The same sums as a 3 × 3 convolution with stride 1 whose channels are the four pixels of each 2 × 2 block: forward
+    and back it takes half the time.
+    """
+    (n, height, width), c = x.shape, len(kernel)
+    x = pad(x, (2, 2 + width % 2, 2, 2 + height % 2))
+    blocks = x.view(n, x.shape[1] // 2, 2, x.shape[2] // 2, 2).permute(0, 2, 4, 1, 3).flatten(1, 2)
+    kernels = pad(kernel, (0, 1, 0, 1)).view(c, 3, 2, 3, 2).permute(0, 2, 4, 1, 3).flatten(1, 2)
+    return conv2d(blocks, kernels, bias)
 
 
 @dataclass(frozen=True)
@@ -101,8 +114,10 @@ class Net:
             for i in range(0, len(parts) - 2, 2):
                 h = torch.addmm(parts[i + 1], h, parts[i]).relu()
             return h
-        kernel = parts[0].shape[-1]
-        h = conv2d(x[:, None], parts[0], parts[1], stride=1 if kernel == 3 else 2, padding=kernel // 2).relu()
+        if parts[0].shape[-1] == 3:
+            h = conv2d(x[:, None], parts[0], parts[1], padding=1).relu()
+        else:
+            h = halving(x, parts[0], parts[1]).relu()
         return conv2d(h, parts[2], parts[3], stride=2, padding=1).relu().flatten(1)
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
