@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves import fisher
-from engine.forgetting_curves.pair import Task, accuracy, batch, numerals, slope
+from engine.forgetting_curves.pair import Task, accuracy, batch, gradient, numerals
 from engine.knob import knob
 from engine.nets import Networks
 
@@ -118,7 +118,7 @@ def run(cfg: Config) -> Iterator[Frame]:
     for step in range(cfg.steps + 1):
         if step % EVERY == 0 or step == cfg.steps:
             yield look(cfg, weights, below, float(accuracy(NET, weights, task)), step, drawn)
-        weights = weights - STEP_SIZE * slope(NET, weights, *batch(task, COUNT, rng))[1]
+        weights = weights - STEP_SIZE * gradient(NET, weights, *batch(task, COUNT, rng))
 
 
 def look(cfg: Config, weights: Tensor, task: Task, right: float, step: int, drawn: Tensor) -> Frame:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves.pair import KINDS as PAIRS
-from engine.forgetting_curves.pair import Pair, Task, accuracy, pair, slope
+from engine.forgetting_curves.pair import Pair, Task, accuracy, gradient, pair, slope
 from engine.knob import knob
 from engine.nets import Networks, cross_entropy
 
@@ -97,7 +97,7 @@ def dial(cfg: Config, weights: Tensor) -> np.ndarray:
     y = turned[0].y[None, :: len(turned[0].y) // count]
     found = []
     for one in weights[:3]:
-        slopes = slope(net, one.expand(len(x), -1), x, y)[1]
+        slopes = gradient(net, one.expand(len(x), -1), x, y)
         found.append(cosine(slopes[:1].expand(len(x), -1), slopes))
     height = torch.stack(found).mean(0).cpu().numpy()
     return np.stack([np.array(angles), height], 1).astype(np.float32)
@@ -142,7 +142,7 @@ def begun(cfg: Config, tasks: Pair) -> Tensor:
     weights = net.init(SEEDS, generator(cfg.seed)).double()
     x, y = tasks.old.x[None].double(), tasks.old.y[None]
     for _ in range(cfg.first):
-        weights = weights - 0.1 * slope(net, weights, x, y)[1]
+        weights = weights - 0.1 * gradient(net, weights, x, y)
     return weights
 
 

@@ -10,6 +10,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from engine.data import digits
 from engine.device import DEVICE, generator
+from engine.forgetting_curves.backprop import backward, forward, misfit
 from engine.nets import Networks, cross_entropy
 
 KINDS = {
@@ -86,9 +87,15 @@ def turn_digits(x: Tensor, angle: float) -> Tensor:
 
 def slope(net: Networks, weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Each network’s mean loss and gradient: weights (k, size), x (k or 1, n, i), y (k or 1, n) -> (k,), (k, size)"""
-    at = weights.detach().requires_grad_()
-    loss = cross_entropy(net(at, x), y).mean(1)
-    return loss.detach(), torch.autograd.grad(loss.sum(), at)[0]
+    *seen, logits = forward(net, weights, x.expand(len(weights), -1, -1))
+    y = y.expand(len(weights), -1)
+    return cross_entropy(logits, y).mean(1), backward(net, weights, seen, misfit(logits, y))
+
+
+def gradient(net: Networks, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same without the loss: (k, size)"""
+    *seen, logits = forward(net, weights, x.expand(len(weights), -1, -1))
+    return backward(net, weights, seen, misfit(logits, y.expand(len(weights), -1)))
 
 
 def batch(task: Task, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -110,7 +117,7 @@ def descend(
 ) -> Tensor:
     """Networks (k, size) after some steps of stochastic gradient descent; `bend` changes each gradient (k, size)."""
     for _ in range(steps):
-        weights = weights - step_size * bend(slope(net, weights, *batch(task, count, rng))[1])
+        weights = weights - step_size * bend(gradient(net, weights, *batch(task, count, rng)))
     return weights
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves import fisher
-from engine.forgetting_curves.pair import KINDS, Pair, Task, accuracy, batch, descend, pair, slope
+from engine.forgetting_curves.pair import KINDS, Pair, Task, accuracy, batch, descend, gradient, pair
 from engine.knob import knob
 from engine.nets import Networks, cross_entropy
 
@@ -91,7 +91,7 @@ def plane(data: str, angle: float, kind: str, steps: int, seed: int) -> Plane:
         (x, y), (x_new, y_new) = batch(tasks.old, COUNT, rng), batch(tasks.new, 2 * COUNT, rng)
         xs = torch.cat([x_new, torch.cat([x, x_new[:, :COUNT]], 1)])
         ys = torch.cat([y_new, torch.cat([y, y_new[:, :COUNT]], 1)])
-        ends = ends - STEP_SIZE * slope(net, ends, xs, ys)[1]
+        ends = ends - STEP_SIZE * gradient(net, ends, xs, ys)
     return laid(net, tasks, start[0], ends, kind, seed)
 
 
@@ -183,7 +183,7 @@ def run(cfg: Config) -> Iterator[Frame]:
     for step in range(cfg.steps + 1):
         if step % EVERY == 0 or step == cfg.steps:
             yield look(cfg, on, weights, step)
-        weights = weights - STEP_SIZE * slope(net, weights, *batch(tasks.new, COUNT, rng))[1]
+        weights = weights - STEP_SIZE * gradient(net, weights, *batch(tasks.new, COUNT, rng))
         weights = pulled(weights, on.start, on.fisher, strengths, STEP_SIZE)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.device import generator
 from engine.forgetting_curves.pair import KINDS as PAIRS
-from engine.forgetting_curves.pair import Task, accuracy, batch, descend, pair, slope
+from engine.forgetting_curves.pair import Task, accuracy, batch, descend, gradient, pair
 from engine.forgetting_curves.subspace import Span, kept, project, rank, spans
 from engine.knob import knob
 from engine.nets import Networks
@@ -79,10 +79,10 @@ def cast(task: Task) -> Task:
     return task._replace(x=task.x.double(), test_x=task.test_x.double())
 
 
-def bent(net: Networks, gradient: Tensor, bases: list[Tensor]) -> Tensor:
+def bent(net: Networks, g: Tensor, bases: list[Tensor]) -> Tensor:
     """The gradients of the first half of the networks projected, the others as they are: (6, size) -> (6, size)"""
-    half = len(gradient) // 2
-    return torch.cat([project(net, gradient[:half], bases), gradient[half:]])
+    half = len(g) // 2
+    return torch.cat([project(net, g[:half], bases), g[half:]])
 
 
 def run(cfg: Config) -> Iterator[Frame]:
@@ -99,8 +99,8 @@ def run(cfg: Config) -> Iterator[Frame]:
     for step in range(cfg.steps + 1):
         if step % EVERY == 0 or step == cfg.steps:
             yield look(on, weights, step, old, new, facts)
-        gradient = slope(on.net, weights, *batch(new, COUNT, rng))[1]
-        weights = weights - cfg.step_size * bent(on.net, gradient, bases)
+        g = gradient(on.net, weights, *batch(new, COUNT, rng))
+        weights = weights - cfg.step_size * bent(on.net, g, bases)
 
 
 def layers(on: Start, ranks: list[Tensor]) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import torch
 from engine.claim import Evidence, claim
 from engine.device import DEVICE, generator
 from engine.forgetting_curves import room, winners
-from engine.forgetting_curves.pair import accuracy, batch, numerals, pair, slope
+from engine.forgetting_curves.pair import accuracy, batch, gradient, numerals, pair
 from engine.forgetting_curves.subspace import kept, project, rank, spans
 from engine.nets import Networks
 
@@ -24,7 +24,7 @@ def null_space() -> Evidence:
     stored = old._replace(test_x=old.x[:20], test_y=old.y[:20])
     before = accuracy(on.net, weights, stored)
     for _ in range(200):
-        weights = weights - 0.1 * project(on.net, slope(on.net, weights, *batch(new, 32, rng))[1], bases)
+        weights = weights - 0.1 * project(on.net, gradient(on.net, weights, *batch(new, 32, rng)), bases)
     change = (on.net(weights, on.stored[None]) - on.outputs).abs().max()
     numbers = {
         "largest change of an old output, 200 steps": float(change),
@@ -46,9 +46,9 @@ def at_full_rank() -> float:
         bias += 0.5  # so that every unit is active on some example
     x = torch.randn(1, 200, 12, generator=rng, dtype=torch.float64).to(DEVICE)
     found = spans(net, weights, x)
-    gradient = slope(net, weights, x, torch.randint(5, (1, 200), generator=rng).to(DEVICE))[1]
-    left = project(net, gradient, [kept(span, rank(span.energy, 1.0)) for span in found])
-    return float(left.norm() / gradient.norm())
+    g = gradient(net, weights, x, torch.randint(5, (1, 200), generator=rng).to(DEVICE))
+    left = project(net, g, [kept(span, rank(span.energy, 1.0)) for span in found])
+    return float(left.norm() / g.norm())
 
 
 @claim("CL-8")

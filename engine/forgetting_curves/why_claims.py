@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.claim import Evidence, claim
 from engine.device import generator
 from engine.forgetting_curves import fisher, importance, interference
-from engine.forgetting_curves.pair import descend, numerals, pair, slope
+from engine.forgetting_curves.pair import descend, gradient, numerals, pair
 from engine.nets import Networks
 
 SMALL = Networks((64, 8, 10))  # small enough for its Hessian by automatic differentiation
@@ -84,7 +84,7 @@ def small() -> tuple[Tensor, Tensor]:
     task = numerals()
     weights = SMALL.init(1, generator(1))
     for _ in range(60):
-        weights = weights - 0.3 * slope(SMALL, weights, task.x[None, :200], task.y[None, :200])[1]
+        weights = weights - 0.3 * gradient(SMALL, weights, task.x[None, :200], task.y[None, :200])
     return weights.double(), task.x[None, :20].double()
 
 
