@@ -75,10 +75,15 @@ class Networks:
         """Shape of every matrix and its bias, in the order of the flat vector."""
         return [shape for i, o in zip(self.sizes, self.sizes[1:], strict=False) for shape in ((i, o), (1, o))]
 
-    @property
+    @cached_property
+    def lengths(self) -> list[int]:
+        """How many weights each of them has."""
+        return [prod(shape) for shape in self.shapes]
+
+    @cached_property
     def size(self) -> int:
         """Length of the flat weight vector."""
-        return sum(map(prod, self.shapes))
+        return sum(self.lengths)
 
     def init(self, k: int, rng: torch.Generator) -> Tensor:
         """k fresh weight vectors (k, size) on DEVICE: variance 2 / fan-in, biases 0."""
@@ -93,8 +98,8 @@ class Networks:
 
     def parts(self, weights: Tensor) -> list[Tensor]:
         """Matrices (k, i, o) and biases (k, 1, o) in turn, as views of weights (k, size)."""
-        pieces = weights.split([prod(shape) for shape in self.shapes], 1)
-        return [piece.view(len(weights), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+        k, pieces = weights.shape[0], torch.split_with_sizes(weights, self.lengths, 1)
+        return [piece.view(k, *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def activations(self, weights: Tensor, x: Tensor) -> list[Tensor]:
         """What each layer gives, the logits last: weights (k, size), x (k or 1, n, inputs) -> (k, n, width) each."""

@@ -9,6 +9,7 @@ from scipy.linalg import subspace_angles
 from scipy.ndimage import rotate
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
+from torch.nn.functional import kl_div, nll_loss
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves import fisher, importance, interference, pair, plane, room, subspace, winners
@@ -192,6 +193,20 @@ def test_three_places_lie_in_their_plane():
     dense = fisher.full(net, on.start[None], tasks.old.x[None])
     np.testing.assert_allclose(on.form, (on.axes @ dense @ on.axes.T / 2).cpu().numpy(), atol=1e-5)
     np.testing.assert_allclose(on.diagonal, ((on.axes * dense.diagonal()) @ on.axes.T / 2).cpu().numpy(), atol=1e-5)
+
+
+def test_the_heights_over_the_plane_are_those_of_the_networks_there():
+    cfg = plane.Config(steps=20)
+    on, net, tasks = plane.of(cfg), plane.NETS["rotated"], pair.pair("rotated", cfg.angle, 0)
+    (x, y), (x_new, y_new) = (plane.seen(task, plane.LOOKED) for task in tasks)
+    for row, column in ((0, 0), (3, 27), (15, 15), (30, 8)):
+        share = on.low + (on.high - on.low) * np.array([column, row], np.float32) / (plane.GRID - 1)
+        place = (on.start + torch.from_numpy(share).to(DEVICE) @ on.axes)[None]
+        own, there = (net(weights, x)[0].log_softmax(-1) for weights in (on.start[None], place))
+        expected = (nll_loss(there, y[0]), nll_loss(net(place, x_new)[0].log_softmax(-1), y_new[0]),
+                    kl_div(there, own, log_target=True, reduction="batchmean"))  # fmt: skip
+        found = [height[row, column] for height in (on.old, on.new, on.apart)]
+        np.testing.assert_allclose(found, [float(one) for one in expected], rtol=1e-4, atol=1e-5)
 
 
 def test_an_outline_has_its_height_everywhere():

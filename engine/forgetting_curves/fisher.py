@@ -1,7 +1,5 @@
 """Which weights matter to what a network says: the Fisher matrix, exact and in the three ways libraries take it."""
 
-from math import prod
-
 import torch
 from torch import Tensor
 
@@ -148,11 +146,6 @@ def divergence(net: Networks, weights: Tensor, others: Tensor, x: Tensor) -> Ten
     """Mean KL(p_weights || p_other) over examples, in nats: (1, size), (k, size), (1, n, inputs) -> (k,)"""
     own, other = net(weights, x).log_softmax(-1), net(others, x).log_softmax(-1)
     return (own.exp() * (own - other)).sum(-1).mean(-1)
-
-
-def size_of(net: Networks) -> list[int]:
-    """How many weights each matrix and each bias has, in the order of the flat vector."""
-    return [prod(shape) for shape in net.shapes]
 
 
 def _diagonal(inputs: list[Tensor], squares: list[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.device import DEVICE, generator
 from engine.forgetting_curves import fisher
+from engine.forgetting_curves.backprop import product
 from engine.forgetting_curves.pair import KINDS, Pair, Task, accuracy, batch, descend, gradient, pair
 from engine.knob import knob
 from engine.nets import Networks, cross_entropy
@@ -132,11 +133,23 @@ def heights(
     """Old loss, new loss and KL on the old task over the plane, on 100 examples of each task: three times (31, 31)"""
     across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low, high, strict=True))
     v, u = torch.meshgrid(up, across, indexing="ij")
-    places = start + torch.stack([u.flatten(), v.flatten()], 1).to(start) @ axes
+    share = torch.stack([torch.ones(GRID * GRID), u.flatten(), v.flatten()], 1).to(start)
     (x, y), (x_new, y_new) = seen(tasks.old, LOOKED), seen(tasks.new, LOOKED)
-    logits = net(places, x)
-    found = cross_entropy(logits, y).mean(1), cross_entropy(net(places, x_new), y_new).mean(1)
+    logits, other = (mixed(net, torch.cat([start[None], axes]), share, seen_x) for seen_x in (x, x_new))
+    found = cross_entropy(logits, y).mean(1), cross_entropy(other, y_new).mean(1)
     return tuple(array(one.view(GRID, GRID)) for one in (*found, divergence(net(start[None], x), logits)))
+
+
+def mixed(net: Networks, corners: Tensor, share: Tensor, x: Tensor) -> Tensor:
+    """Outputs of networks with one hidden layer whose weights are sums of a few, `share @ corners`.
+
+    Their first layer's sums are the same sums of the few networks' own, so that many networks cost little more than
+    their last layers. corners (m, size), share (k, m), x (1, n, inputs) -> (k, n, classes)
+    """
+    first, bias, *last = net.parts(corners)
+    hidden = (share @ (x @ first + bias).flatten(1)).relu_().view(len(share), x.shape[1], -1)
+    matrix, bias = ((share @ part.flatten(1)).view(len(share), *part.shape[1:]) for part in last)
+    return product(hidden, matrix, bias)
 
 
 def basis(ways: Tensor) -> Tensor:
@@ -148,8 +161,8 @@ def basis(ways: Tensor) -> Tensor:
 
 def divergence(own: Tensor, logits: Tensor) -> Tensor:
     """Mean KL of outputs against the own ones: logits (1, n, c), (k, n, c) -> (k,)"""
-    a, b = own.log_softmax(-1), logits.log_softmax(-1)
-    return (a.exp() * (a - b)).sum(-1).mean(-1)
+    gap = logits.logsumexp(-1) - own.logsumexp(-1)
+    return (gap + (own.softmax(-1) * (own - logits)).sum(-1)).mean(-1)
 
 
 def line(net: Networks, start: Tensor, end: Tensor, task: Task, importance: Tensor) -> np.ndarray:

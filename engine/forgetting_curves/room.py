@@ -17,7 +17,8 @@ from engine.knob import knob
 from engine.nets import Networks
 
 KINDS = {name: PAIRS[name] for name in ("permuted", "rotated")}
-FIRST, COUNT, EVERY, SEEDS = 200, 32, 3, 3  # steps on the old task; examples a step; steps a frame; networks
+FIRST, PACE = 120, 0.3  # steps on the old task, and their size
+COUNT, EVERY, SEEDS = 32, 3, 3  # examples a step; steps a frame; networks
 LEAST = 1e-12  # share of the energy below which a direction counts as unused
 FLOOR = 1e-15  # the smallest change that is drawn
 
@@ -68,7 +69,7 @@ class Start(NamedTuple):
 def start(data: str, examples: int, width: int, seed: int) -> Start:
     """Learn the old task and keep the span of some of its examples, in double precision."""
     tasks, net, rng = pair(data, 90.0, seed), Networks((64, width, width, 10)), generator(seed)
-    weights = descend(net, net.init(SEEDS, rng), tasks.old, FIRST, rng).double()
+    weights = descend(net, net.init(SEEDS, rng), tasks.old, FIRST, rng, step_size=PACE).double()
     stored = tasks.old.x[None, :examples].double()
     before = float(accuracy(net, weights, cast(tasks.old)).mean())
     return Start(net, weights, spans(net, weights, stored), stored[0], net(weights, stored), before)
