@@ -18,6 +18,12 @@ TOPIC = "diffusion_denoising"
 VIEWS = topics.TOPICS[TOPIC][0]
 
 
+@pytest.fixture(autouse=True)
+def nobody_paints(monkeypatch):
+    """There is no browser here to wait for."""
+    monkeypatch.setattr(stage, "LEAD", 0)
+
+
 def opened(topic: str = TOPIC, **words: str) -> AppTest:
     """The topic's page, as its link opens it."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()

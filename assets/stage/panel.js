@@ -14,9 +14,7 @@ function fitting(g, text, room) {
 
 export class Panel {
   constructor(spec, stage) {
-    Object.assign(this, { spec, stage, reels: stage.reels });
-    this.x = new Axis(spec.x);
-    this.y = new Axis(spec.y);
+    Object.assign(this, { spec, stage, reels: stage.reels, x: new Axis(spec.x), y: new Axis(spec.y) });
     this.eye = view(); // from where a surface in space is seen
     this.moved = new Map(); // layer -> where the visitor dragged it
     this.build();
@@ -36,10 +34,15 @@ export class Panel {
     this.g = this.canvas.getContext("2d");
   }
 
-  /** Show other runs, with everything else as it is. */
+  /** Show other runs; a view that the visitor chose stays while the axes do. */
   renew(spec, reels) {
+    const differ = (part) => JSON.stringify(part(spec)) !== JSON.stringify(part(this.spec));
+    const [axes, layers] = [differ((one) => [one.x, one.y]), differ((one) => one.layers)];
     Object.assign(this, { spec, reels, held: null });
     this.moved.clear();
+    if (axes) Object.assign(this, { x: new Axis(spec.x), y: new Axis(spec.y) });
+    if (layers) this.dress();
+    if (axes) this.frame();
   }
 
   /** Fit into `width` x `height` CSS pixels. */

@@ -21,9 +21,10 @@ const ACTS = ["pointerdown", "pointerup", "keydown"];
 const GLANCE = 300; // ms after a message until it is looked whether what stands around the stage has changed its height
 const SMALL = 155; // px of height below which a panel of a stack is hard to read
 
-/** Whether two pictures differ in nothing but their run. */
+/** Whether two pictures differ in nothing but their runs, the ranges of their axes and the style of their layers. */
 function alike(one, other) {
-  const drawn = (spec) => JSON.stringify({ ...spec, id: "", cursor: null });
+  const bones = (panel) => ({ ...panel, x: 0, y: 0, layers: panel.layers.map((layer) => ({ ...layer, style: 0 })) });
+  const drawn = (spec) => JSON.stringify({ ...spec, id: "", cursor: null, statics: 0, panels: spec.panels.map(bones) });
   return !!one && drawn(one) === drawn(other);
 }
 
@@ -129,7 +130,10 @@ class Stage {
 
   /** The same picture of another run: whatever stands stays. */
   renew() {
+    const wishes = () => String(this.panels.map((panel) => panel.wish(1000)));
+    const before = wishes();
     this.panels.forEach((panel, i) => panel.renew(this.spec.panels[i], this.reels));
+    if (wishes() !== before) this.layout();
     this.dirty = true;
   }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from time import sleep
 from typing import Any
 
 import streamlit as st
@@ -34,6 +35,7 @@ MODULES = (
 )
 WIND = 0.05  # seconds of computing in answer to one request
 LESSON = 0.12  # the same while a run is computed that others will share, or that one must wait for
+LEAD = 0.1  # seconds in which the browser paints another picture before the rest of the page reaches it
 AHEAD = 40  # frames the browser may lag behind before it is served without more computing
 
 
@@ -88,8 +90,17 @@ def _screen(desk: Desk) -> None:
     if not desk.view.bare and (desk.turned or desk.shown != desk.page):
         desk.acted = True
         st.rerun()
-    message = _message(desk)
+    held, message = desk.held, _message(desk)
     STAGE(key=key, data=message, on_pull_change=pulled, on_cursor_change=rested, on_event_change=happened)
+    if held and held != desk.held:
+        _lead()
+
+
+def _lead() -> None:
+    """Let the browser paint first: it is busy for a while once it hears of everything else that follows."""
+    for _ in range(10):
+        sleep(LEAD / 10)
+        _heed()
 
 
 def _configs(desk: Desk) -> list[Any]:

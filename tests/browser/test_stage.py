@@ -1,5 +1,6 @@
 """The stage in a real Chromium: messages lost, doubled, out of order, broken; size, theme, load, hands."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from xml.etree import ElementTree
@@ -214,6 +215,20 @@ def test_the_same_picture_of_another_run_leaves_what_stands(lone):
     assert lone.pixels()[0] != before and lone.page.locator(".chip output").first.inner_text() == "6"
     lone.give(message(TEN, tape="third", row=panels()[:2])).until("root.dataset.tape === 'third'")
     assert lone.see("stage.panels.length === 2 && stage.panels[0].canvas !== window.mine")
+
+
+def test_other_ranges_and_styles_are_taken_on_as_if_built_anew(lone):
+    first, loss, last = panels()
+    layers = *first.layers[:3], cloud("points", "model", lambda f: f.cloud, size=9), *first.layers[4:]
+    wide = replace(first, layers=layers, x=Axis("across", -3, 3)), replace(loss, y=Axis("loss", 0.1, 9, log=True)), last
+    lone.give(message(TEN, cursor=3)).until(PAINTED).do("window.mine = stage.panels[0].canvas")
+    heights = lone.see("stage.panels.map((p) => p.height)")
+    lone.give(message(TEN, tape="other", row=wide, cursor=3)).until("root.dataset.tape === 'other' && !stage.dirty")
+    assert lone.see("stage.panels[0].canvas === window.mine") and lone.see("stage.panels[0].height") < heights[0]
+    renewed = lone.pixels()
+    lone.do("stage.spec = null").give(message(TEN, tape="third", row=wide, cursor=3))
+    lone.until("root.dataset.tape === 'third' && !stage.dirty")
+    assert lone.see("stage.panels[0].canvas !== window.mine") and lone.pixels() == renewed
 
 
 def test_a_run_stands_still_for_a_moment_when_a_knob_is_turned(lone):
