@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 from engine.adversarial_examples import planar
 from engine.device import generator
 from engine.knob import knob
+from engine.nets import Adam
 
 POINTS, HIDDEN, SIDE, LINE = 6, 4, 41, 41  # examples, hidden units, cells of the map each way, places on the line
 REACH, AHEAD = 1.25, 1.0  # half of the map's width in units of eps; how far the line goes in weights
@@ -66,10 +67,11 @@ class Model(NamedTuple):
         if not self.hidden:
             w, b = theta.split([2, 1], 1)
             return (x * w[:, None, None]).sum(-1) + b[:, :, None]
-        h = self.hidden
+        k, h, (_, n, g, _) = len(theta), self.hidden, x.shape
         first, offset, last, bias = theta.split([2 * h, h, h, 1], 1)
-        inner = x[..., :1] * first[:, None, None, :h] + x[..., 1:] * first[:, None, None, h:]
-        return (torch.tanh(inner + offset[:, None, None]) * last[:, None, None]).sum(-1) + bias[:, :, None]
+        places = x.expand(k, -1, -1, -1).reshape(k, n * g, 2).mT  # long rows last, which processors like
+        inner = torch.baddbmm(offset[..., None], first.view(k, 2, h).mT, places)
+        return torch.baddbmm(bias[..., None], last[:, None], inner.tanh()).view(k, n, g)
 
 
 class Problem(NamedTuple):
@@ -146,11 +148,9 @@ def trained(kind: str, seed: int) -> Problem:
     model = Model(HIDDEN if kind == "network" else 0)
     theta = torch.randn(model.size, generator=rng, dtype=torch.float64).requires_grad_()
     found = Problem(model, theta, x.double().cpu(), 2.0 * label.cpu().double() - 1, "linf", 0.0)
-    rule = torch.optim.Adam([theta], 0.05)
+    adam, still = Adam(theta), torch.zeros(1, 1, 2)
     for _ in range(150):
-        rule.zero_grad()
-        found.mean(theta[None], torch.zeros(1, 1, 2)).sum().backward()
-        rule.step()
+        adam(torch.autograd.grad(found.mean(theta[None], still).sum(), theta)[0], 0.05)
     return found._replace(theta=theta.detach())
 
 
@@ -211,7 +211,7 @@ def run(cfg: Config) -> Iterator[Frame]:
     exact = float((gradient(on, best) - true).norm()) / size
     printed = float((gradient(on, best - on.x) - true).norm()) / size
     cells = cfg.eps * REACH * grid(SIDE)
-    ball = on.loss(on.theta[None], on.x[:, None] + cells)[0, chosen].view(SIDE, SIDE).float().numpy()
+    ball = on.loss(on.theta[None], on.x[None, :, None] + cells)[0, chosen].view(SIDE, SIDE).float().numpy()
     envelope, walk = pairs(drawn.place, drawn.height), []
     for step, delta in enumerate(ascend(on, cfg)):
         now = gradient(on, delta)
