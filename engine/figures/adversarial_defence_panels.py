@@ -44,7 +44,7 @@ def of_danskin(cfg: danskin.Config) -> Panels:
         Panel("The maximum is an envelope", along, Axis("place along the line in the weights", -1, 1),
               Axis("loss, mean", 0, 2), name="along", stack="right",
               alt="The largest loss along a direction of the weights, and the loss with the perturbations held"),
-        Panel("Error of the gradient", error, steps, Axis("against finite differences", 1e-11, 20, log=True),
+        Panel("Error of the gradient", error, steps, Axis("relative error, by finite differences", 1e-11, 20, log=True),
               name="error", stack="right", hall=False, alt="The error of the gradient over the inner steps"),
     )  # fmt: skip
 
