@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import cos, log, nan, pi, prod, sqrt
 
 import torch
@@ -19,7 +19,7 @@ MEMORY = 100  # steps that a moving average looks back in the end
 class ResidualMLP:
     """A residual perceptron with SiLU units, conditioned by adding a linear map of `condition` in every layer.
 
-    h = W x;  h += silu(W_i h + b_i + V_i c) for each of `depth` layers;  y = U h + u.
+    h = W x + w;  h += silu(W_i h + V_i c + b_i) for each of `depth` layers;  y = U h + u.
     All weights are one vector, so an optimiser, a moving average or a copy is one operation on one tensor.
     """
 
@@ -35,12 +35,17 @@ class ResidualMLP:
         w, layers = self.width, self.depth
         shapes: list[tuple[int, ...]] = [(self.inputs, w), (w,), (w, self.outputs), (self.outputs,)]
         shapes += [(self.condition, layers * w)] if self.condition else []
-        return shapes + [(w, w), (w,)] * layers
+        return [*shapes, (layers * w,), *[(w, w)] * layers]
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """How many numbers each of them has."""
+        return [prod(shape) for shape in self.shapes]
 
     @property
     def size(self) -> int:
         """Length of the flat weight vector."""
-        return sum(map(prod, self.shapes))
+        return sum(self.lengths)
 
     def init(self, generator: torch.Generator) -> Tensor:
         """Fresh weights (size,) on the CPU: variance 1/fan-in, biases and the last layer zero."""
@@ -55,12 +60,13 @@ class ResidualMLP:
 
     def __call__(self, weights: Tensor, x: Tensor, c: Tensor | None = None) -> Tensor:
         """weights: (size,), x: (n, inputs), c: (n, condition) or (1, condition) -> (n, outputs)."""
-        parts = weights.split([prod(shape) for shape in self.shapes])
-        first, bias, last, offset, *rest = (p.view(s) for p, s in zip(parts, self.shapes, strict=True))
-        shifts = (c @ rest.pop(0)).split(self.width, 1) if self.condition and c is not None else [0.0] * self.depth
+        pieces = weights.split_with_sizes(self.lengths)
+        first, bias, last, offset, *rest = (p.view(s) for p, s in zip(pieces, self.shapes, strict=True))
+        push, shifts, *layers = rest if self.condition else (None, *rest)
+        shifts = shifts if push is None or c is None else torch.addmm(shifts, c, push)
         h = torch.addmm(bias, x, first)
-        for i, shift in enumerate(shifts):
-            h = h + silu(torch.addmm(rest[2 * i + 1], h, rest[2 * i]) + shift)
+        for layer, shift in zip(layers, shifts.split(self.width, -1), strict=True):
+            h = h + silu(torch.addmm(shift, h, layer))
         return torch.addmm(offset, h, last)
 
 
@@ -127,6 +133,7 @@ def fourier(x: Tensor, frequencies: Tensor) -> Tensor:
     return torch.cat([x, angles.sin(), angles.cos()], 1)
 
 
+@cache
 def octaves(count: int, longest: float, shortest: float) -> Tensor:
     """Frequencies (1, count) for `fourier` on one number: wavelengths evenly spaced in the logarithm."""
     waves = torch.linspace(log(longest), log(shortest), count).exp()

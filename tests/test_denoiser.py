@@ -6,22 +6,27 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from engine.data.points import SETS, encode
 from engine.device import DEVICE, generator
 from engine.diffusion_denoising import learn, train
 from engine.diffusion_denoising.model import (
+    BREADTH,
+    MEDIAN,
     PREDICTION_TYPES,
     Denoiser,
     denoised,
+    emphasis,
     init,
+    lessons,
     network,
     predict_noise,
     score,
     target,
 )
 from engine.diffusion_denoising.samplers import heun, last
-from engine.diffusion_denoising.schedules import add_noise, schedule
+from engine.diffusion_denoising.schedules import BETA_SCHEDULES, add_noise, schedule
 from engine.distance import off_manifold
 from engine.knob import extremes
 from engine.nets import Adam, Descent, ResidualMLP, fourier
@@ -71,17 +76,55 @@ def test_an_untrained_v_prediction_shrinks_towards_the_mean():
     assert torch.allclose(denoise(x, 2.0), x / 5, atol=1e-6)
 
 
+def test_training_looks_most_where_there_is_something_to_learn():
+    plan = schedule("log_linear", 1000)
+    level = (plan.sigma.log() - MEDIAN) / BREADTH
+    reach = norm.cdf(level[-1]) - norm.cdf(level[0])
+    share = torch.as_tensor((norm.cdf(level) - norm.cdf(level[0])) / reach)
+    assert torch.allclose(emphasis(plan), share, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", BETA_SCHEDULES)
+@pytest.mark.parametrize("length", [1, 2, 10, 1000])
+def test_all_of_the_training_is_given_away(name, length):
+    share = emphasis(schedule(name, length))
+    assert share.shape == (length,) and bool((share.diff() >= 0).all()) and float(share[0]) > 0
+    assert float(share[-1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_lessons_ask_for_the_noise_they_added_at_levels_of_the_schedule(kind):
+    plan, still = schedule("log_linear", 1000), torch.tensor([0.5, -1.0])
+    stream = lessons(lambda n, rng: still.expand(n, 2).to(DEVICE), plan, kind, 400, [generator(0), generator(1)])
+    for x, sigma, wanted in islice(stream, 10):
+        x0 = still.to(DEVICE).expand_as(x)
+        assert torch.allclose(denoised(kind, wanted, x, sigma), x0, atol=1e-4)
+        noise = (x - x0) / sigma
+        assert abs(float(noise.mean())) < 0.1 and float(noise.std()) == pytest.approx(1, abs=0.1)
+        at = torch.searchsorted(plan.sigma.float(), sigma.cpu() * (1 - 1e-5)).flatten(1)
+        spread = (torch.arange(400) + 0.5) / 400  # the batch holds every quantile once
+        assert bool(((emphasis(plan)[at] - spread).abs() < 0.01).all())
+
+
+def test_a_run_of_lessons_does_not_know_the_others():
+    plan, sample = schedule("linear", 100), SETS["moons"]().sample
+    both = lessons(sample, plan, "epsilon", 8, [generator(0), generator(1)])
+    alone = lessons(sample, plan, "epsilon", 8, [generator(1)])
+    for pair, single in islice(zip(both, alone, strict=False), 20):
+        assert all(torch.equal(a[1], b[0]) for a, b in zip(pair, single, strict=True))
+
+
 def test_the_network_is_its_formula():
     net = ResidualMLP(3, 2, width=5, depth=2, condition=4)
     weights = torch.randn(net.size, generator=generator(0))
     x, c = torch.randn(7, 3, generator=generator(1)), torch.randn(7, 4, generator=generator(2))
-    first, bias, last_, offset, shift, w1, b1, w2, b2 = (
+    first, bias, last_, offset, push, shift, w1, w2 = (
         part.view(shape)
         for part, shape in zip(weights.split([int(np.prod(s)) for s in net.shapes]), net.shapes, strict=True)
     )
     h = x @ first + bias
-    for i, (w, b) in enumerate([(w1, b1), (w2, b2)]):
-        a = h @ w + b + (c @ shift)[:, 5 * i : 5 * i + 5]
+    for i, w in enumerate([w1, w2]):
+        a = h @ w + (c @ push + shift)[:, 5 * i : 5 * i + 5]
         h = h + a * torch.sigmoid(a)
     assert torch.allclose(net(weights, x, c), h @ last_ + offset, atol=1e-5)
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +13,13 @@ from torch import Tensor
 
 from engine.data.points import Mixture, check_code, mixture
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising.model import Denoise, Denoiser, guess, init, network, target
+from engine.diffusion_denoising.model import Denoise, Denoiser, Descent, emphasis, guess, init, lessons, network, target
 from engine.diffusion_denoising.samplers import heun
 from engine.diffusion_denoising.schedules import Schedule, schedule
 from engine.diffusion_denoising.score import DATA, arrow, half_width, lattice
 from engine.distance import Truth, off_manifold
 from engine.knob import knob
-from engine.nets import Descent
+from engine.nets import ResidualMLP
 
 SAMPLES, PATHS, GRID = 400, 12, 15  # points drawn in a frame, those whose way is shown, arrows in a row
 SHOWN = 0.4  # noise level of the arrows, in standard deviations of the data
@@ -93,25 +95,19 @@ def train(
 ) -> Iterator[Descent]:
     """Train a denoiser on fresh points (n, 2) from `sample`; watch it after every step.
 
-    t is uniform over the schedule and evenly spread within a batch, the loss plain mean square error on what the
-    network says (Ho et al. 2020, Alg. 1). What is yielded is always the same object: read `average`, the moving
-    average of the weights (p,), and copy what you keep.
+    The loss is plain mean square error on what the network says (Ho et al. 2020, Alg. 1), t as in `lessons`. What is
+    yielded is always the same object: read `average`, the moving average of the weights (p,), and copy what you keep.
     """
-    net, sigmas = network(width), plan.sigma.float().to(DEVICE)
-    spread = torch.arange(batch_size) / batch_size
-
-    def loss(weights: Tensor) -> Tensor:
-        x0 = sample(batch_size, rng)
-        noise = torch.randn(batch_size, 2, generator=rng).to(DEVICE)
-        t = ((torch.rand(1, generator=rng) + spread) % 1 * len(plan)).long().clamp(max=len(plan) - 1)
-        sigma = sigmas[t.to(DEVICE), None]
-        said = guess(net, weights, x0 + sigma * noise, sigma)
-        return (said - target(prediction_type, x0, noise, sigma)).square().mean()
-
+    net = network(width)
     descent = Descent(init(net, rng), train_steps, learning_rate)
-    for _ in range(train_steps):
-        descent(loss)
+    for x, sigma, wanted in islice(lessons(sample, plan, prediction_type, batch_size, [rng]), train_steps):
+        descent(partial(miss, net, x[0], sigma[0], wanted[0]))
         yield descent
+
+
+def miss(net: ResidualMLP, x: Tensor, sigma: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Mean square error of what the network says."""
+    return (guess(net, weights, x, sigma) - wanted).square().mean()
 
 
 def denoiser(cfg: Config, weights: Tensor | np.ndarray) -> Denoiser:
@@ -126,9 +122,9 @@ def nearest(plan: Schedule, sigma: float) -> float:
 
 def least_loss(p: Mixture, plan: Schedule, prediction_type: str, rng: torch.Generator, levels: int = 50) -> float:
     """The loss that remains with the exact denoiser: what x does not tell about the target, an estimate."""
-    left = []
-    for i in range(levels):
-        sigma = plan.sigma[int((i + 0.5) / levels * len(plan))].float().reshape(1, 1).to(DEVICE)
+    left, middles = [], (torch.arange(levels, dtype=torch.float64) + 0.5) / levels
+    for t in torch.searchsorted(emphasis(plan), middles):
+        sigma = plan.sigma[t].float().reshape(1, 1).to(DEVICE)
         x0 = p.sample(64, rng)
         noise = torch.randn(64, 2, generator=rng).to(DEVICE)
         clean = p.denoise(x0 + sigma * noise, float(sigma))

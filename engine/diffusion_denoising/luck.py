@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -13,21 +12,18 @@ from torch.nn.functional import silu
 from engine.data.points import Mixture, check_code, mixture
 from engine.device import DEVICE, generator
 from engine.diffusion_denoising.learn import OUTPUTS
-from engine.diffusion_denoising.model import CONDITION, FEATURES, denoised, init, network, target
+from engine.diffusion_denoising.model import CONDITION, FEATURES, SPREAD, Descent, denoised, init, lessons, network
 from engine.diffusion_denoising.samplers import heun, last
 from engine.diffusion_denoising.schedules import Schedule, schedule
 from engine.diffusion_denoising.score import DATA, half_width
 from engine.distance import Truth, off_manifold
 from engine.knob import knob
-from engine.nets import Descent, ResidualMLP, fourier, octaves
+from engine.nets import ResidualMLP, fourier, octaves
 
 SAMPLES, HEUN = 160, 8  # points that each run makes in a frame, and Heun steps to make them
 LEVELS = 1000  # noise levels of the log-linear schedule
-BLOCK = 8  # training steps whose random numbers are drawn at once
 WORK = 16.0  # milliseconds of training that a frame may cost, roughly
 EXAM = 999  # the seed of what all runs share; run i has seed i
-
-Batch = tuple[Tensor, Tensor, Tensor]  # clean points (k, n, 2), noise (k, n, 2), where in [0, 1) each run's t begin
 
 
 @dataclass(frozen=True)
@@ -72,27 +68,17 @@ class Frame(NamedTuple):
 def guesses(net: ResidualMLP, weights: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
     """`model.guess` for k networks at once: weights: (k, p), x: (k, n, d), sigma: (k or 1, n or 1, 1) -> (k, n, d)."""
     k, d, w = len(weights), net.outputs, net.width
-    waves, *parts = weights.split([d * FEATURES, *map(prod, net.shapes)], 1)
+    waves, *parts = weights.split([d * FEATURES, *net.lengths], 1)
     shapes = [shape if len(shape) == 2 else (1, *shape) for shape in net.shapes]
-    first, bias, final, offset, shift, *rest = (p.view(k, *s) for p, s in zip(parts, shapes, strict=True))
+    first, bias, final, offset, push, shifts, *layers = (p.view(k, *s) for p, s in zip(parts, shapes, strict=True))
     x = x * (1 + sigma**2).rsqrt()
-    angles = torch.bmm(x, waves.view(k, d, FEATURES))
+    angles = torch.bmm(x, SPREAD * waves.view(k, d, FEATURES))
     level = fourier((sigma.log() / 4).reshape(-1, 1), octaves(CONDITION, 4.0, 0.25).to(x))
     level = level.view(*sigma.shape[:2], -1).expand(k, -1, -1)
     h = torch.baddbmm(bias, torch.cat([x, angles.sin(), angles.cos()], 2), first)
-    for i, push in enumerate(torch.bmm(level, shift).split(w, 2)):
-        h = h + silu(torch.baddbmm(rest[2 * i + 1], h, rest[2 * i]) + push)
+    for layer, shift in zip(layers, torch.baddbmm(shifts, level, push).split(w, 2), strict=True):
+        h = h + silu(torch.baddbmm(shift, h, layer))
     return torch.baddbmm(offset, h, final)
-
-
-def batches(p: Mixture, n: int, rngs: list[torch.Generator]) -> Iterator[Batch]:
-    """Fresh points and noise for every run, each from its own generator, without end."""
-    k = len(rngs)
-    while True:
-        x0 = torch.stack([p.sample(BLOCK * n, rng) for rng in rngs]).view(k, BLOCK, n, 2)
-        noise = torch.stack([torch.randn(BLOCK, n, 2, generator=rng) for rng in rngs]).to(DEVICE)
-        begin = torch.stack([torch.rand(BLOCK, 1, 1, generator=rng) for rng in rngs])
-        yield from zip(x0.unbind(1), noise.unbind(1), begin.unbind(1), strict=True)
 
 
 class Crowd:
@@ -100,23 +86,19 @@ class Crowd:
 
     def __init__(self, cfg: Config, p: Mixture, plan: Schedule) -> None:
         rngs = [generator(1000 * cfg.seed + i) for i in range(cfg.runs)]
-        self.kind, self.net, self.sigmas = cfg.prediction_type, network(cfg.width), plan.sigma.float().to(DEVICE)
+        self.kind, self.net = cfg.prediction_type, network(cfg.width)
         weights = torch.stack([init(self.net, rng) for rng in rngs])
         self.descent = Descent(weights, cfg.train_steps, cfg.learning_rate)  # Adam never mixes two weights
         self.loss = torch.zeros(cfg.runs, device=DEVICE)
-        self._spread = torch.arange(cfg.batch_size)[None, :, None] / cfg.batch_size
-        self._batches = batches(p, cfg.batch_size, rngs)
+        self._lessons = lessons(p.sample, plan, self.kind, cfg.batch_size, rngs)
 
     def advance(self) -> None:
-        """One step of all runs; t is uniform over the schedule and evenly spread within each batch."""
+        """One step of all runs."""
         fresh = self.descent.fresh
-        x0, noise, begin = next(self._batches)
-        t = ((begin + self._spread) % 1 * len(self.sigmas)).long().clamp(max=len(self.sigmas) - 1)
-        sigma = self.sigmas[t.to(DEVICE)]
-        wanted = target(self.kind, x0, noise, sigma)
+        x, sigma, wanted = next(self._lessons)
 
         def loss(weights: Tensor) -> Tensor:
-            each = (guesses(self.net, weights, x0 + sigma * noise, sigma) - wanted).square().mean((1, 2))
+            each = (guesses(self.net, weights, x, sigma) - wanted).square().mean((1, 2))
             self.loss.lerp_(each.detach(), fresh)
             return each.sum()  # not the mean: the gradient of a run must not know how many there are
 

@@ -4,7 +4,9 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import process_time
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.data.points import SETS, Mixture
 from engine.device import DEVICE, generator
-from engine.diffusion_denoising import Denoiser, ddpm, last, normal, schedule
+from engine.diffusion_denoising import Denoiser, Schedule, ddpm, last, normal, schedule
 from engine.diffusion_denoising import train as train_ours
 from engine.diffusion_denoising.model import network
 from engine.distance import Truth, off_manifold
@@ -22,6 +24,29 @@ TUNED_ON, UNSEEN = ("swiss_roll", "eight_gaussians"), ("circles", "pinwheel")
 POINTS, SAMPLES = 8000, 2000  # in the peer's training set, drawn for each measurement
 CALLS = 50  # of the network, for a sample
 GOOD = 0.10  # share of samples off the manifold
+
+
+Look = tuple[float, Callable[[], Tensor]]  # CPU seconds of training so far, and what draws samples of that moment
+
+
+class Clock:
+    """CPU seconds of training; while one looks at a network it stands still. Samples are drawn after all training."""
+
+    def __init__(self) -> None:
+        self.spent, self._next = 0.0, 0.0
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The training goes on."""
+        self._start = process_time() - self.spent
+
+    def due(self) -> bool:
+        """Whether it is time for a look: every 5 % of the time so far and 3 ms."""
+        self.spent = process_time() - self._start
+        if self.spent < self._next:
+            return False
+        self._next = 1.05 * self.spent + 0.003
+        return True
 
 
 @dataclass(frozen=True)
@@ -65,33 +90,23 @@ class Peer(nn.Module):
 
 
 def train(
-    sample: Callable[[int, torch.Generator], Tensor],
-    seed: int,
-    seconds: float,
-    *,
-    recipe: Recipe = SHIPPED,
-    marks: Callable[[float], float] = lambda spent: 1.15 * spent + 0.02,
-) -> Iterator[tuple[float, Tensor]]:
-    """Train for so many CPU seconds; now and then yield those spent in training so far and 2000 samples.
-
-    `marks` says, after a measurement, when the next one is due. Sampling is not counted.
-    """
-    rng = generator(seed)
+    sample: Callable[[int, torch.Generator], Tensor], seed: int, seconds: float, *, recipe: Recipe = SHIPPED
+) -> Iterator[Look]:
+    """Train for so many CPU seconds; now and then yield those spent in training so far and a way to 2000 samples."""
+    rng, clock = generator(seed), Clock()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Peer(recipe).to(DEVICE)
     rule = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, fused=DEVICE.type != "mps")
     bars = schedule("linear", recipe.num_timesteps).alpha_bar.float().to(DEVICE)
-    data, spent, due, start = sample(POINTS, rng), 0.0, 0.0, process_time()
-    while spent < seconds:
+    data = sample(POINTS, rng)
+    while clock.spent < seconds:
         for rows in torch.randperm(POINTS, generator=rng).split(recipe.batch_size):
             if len(rows) == recipe.batch_size:
                 step(net, rule, data[rows.to(DEVICE)], bars, rng)
-            now = spent + process_time() - start
-            if now >= due:
-                yield now, draw(net, bars, rng)
-                spent, due, start = now, marks(now), process_time()
-        spent, start = spent + process_time() - start, process_time()
+            if clock.due():
+                yield clock.spent, partial(draw, deepcopy(net), bars, generator(seed + 1))
+                clock.go_on()
 
 
 def step(net: Peer, rule: torch.optim.Optimizer, x0: Tensor, bars: Tensor, rng: torch.Generator) -> None:
@@ -121,41 +136,33 @@ def draw(net: Peer, bars: Tensor, rng: torch.Generator, n: int = SAMPLES) -> Ten
 
 
 def ours(
-    sample: Callable[[int, torch.Generator], Tensor],
-    seed: int,
-    seconds: float,
-    *,
-    train_steps: int = 600,
-    marks: Callable[[float], float] = lambda spent: 1.15 * spent + 0.02,
-) -> Iterator[tuple[float, Tensor]]:
+    sample: Callable[[int, torch.Generator], Tensor], seed: int, seconds: float, *, train_steps: int = 600
+) -> Iterator[Look]:
     """The same for our denoiser at its defaults, with the same sampler and as many network calls."""
-    rng, plan = generator(seed), schedule("log_linear", 1000)
-    spent, due, start = 0.0, 0.0, process_time()
+    rng, plan, clock = generator(seed), schedule("log_linear", 1000), Clock()
     for descent in train_ours(sample, plan, rng, train_steps=train_steps):
-        now = spent + process_time() - start
-        if now >= due or descent.step == train_steps:
-            denoise = Denoiser(descent.average, net=network(64))
-            x_T = torch.randn(SAMPLES, 2, generator=rng).to(DEVICE)
-            with torch.no_grad():
-                yield now, last(ddpm(denoise, plan, CALLS, x_T, normal(rng))).x
-            spent, due, start = now, marks(now), process_time()
-        if now >= seconds:
+        if clock.due() or descent.step == train_steps:
+            denoise = Denoiser(descent.average.clone(), net=network(64))
+            yield clock.spent, partial(sampled, denoise, plan, generator(seed + 1))
+            clock.go_on()
+        if clock.spent >= seconds:
             return
 
 
-def curve(runs: Iterator[tuple[float, Tensor]], p: Mixture, truth: Truth) -> list[tuple[float, float, float]]:
-    """Seconds, share off the manifold and sliced W2 at every measurement of a run."""
-    return [(spent, off_manifold(x, p), truth(x)) for spent, x in runs]
+@torch.no_grad()
+def sampled(denoise: Denoiser, plan: Schedule, rng: torch.Generator) -> Tensor:
+    """Samples of our denoiser: (2000, 2)."""
+    return last(ddpm(denoise, plan, CALLS, torch.randn(SAMPLES, 2, generator=rng).to(DEVICE), normal(rng))).x
 
 
-def reached(curve: list[tuple[float, float, float]]) -> float:
+def reached(looks: list[Look], p: Mixture) -> float:
     """Seconds until the share off the manifold is 0.10 or less; infinite if it never is."""
-    return next((spent for spent, off, _ in curve if off <= GOOD), math.inf)
+    return next((spent for spent, samples in looks if off_manifold(samples(), p) <= GOOD), math.inf)
 
 
-def at(curve: list[tuple[float, float, float]], seconds: float) -> float:
-    """Sliced W2 at the last measurement before that time."""
-    return [w2 for spent, _, w2 in curve if spent <= seconds or spent == curve[0][0]][-1]
+def at(looks: list[Look], seconds: float) -> Tensor:
+    """Samples at the last look before that time."""
+    return [samples for spent, samples in looks if spent <= seconds or spent == looks[0][0]][-1]()
 
 
 def race(name: str, seeds: range, seconds: float) -> dict[str, float]:
@@ -164,16 +171,16 @@ def race(name: str, seeds: range, seconds: float) -> dict[str, float]:
     truth = Truth(p.sample, SAMPLES, generator(99))
     found: dict[str, list[float]] = {"floor": [truth.floor]}
     for seed in seeds:
-        mine = curve(ours(p.sample, seed, seconds), p, truth)
+        mine = list(ours(p.sample, seed, seconds))
         end = mine[-1][0]
-        for who, run in {
+        for who, looks in {
             "ours": mine,
-            "shipped": curve(train(p.sample, seed, seconds, recipe=SHIPPED), p, truth),
-            "tuned": curve(train(p.sample, seed, seconds, recipe=TUNED), p, truth),
+            "shipped": list(train(p.sample, seed, seconds, recipe=SHIPPED)),
+            "tuned": list(train(p.sample, seed, seconds, recipe=TUNED)),
         }.items():
-            found.setdefault(f"{who}: seconds to {GOOD:.0%} off", []).append(reached(run))
-            found.setdefault(f"{who}: sliced W2 halfway through ours", []).append(at(run, end / 2))
-            found.setdefault(f"{who}: sliced W2 when ours is done", []).append(at(run, end))
+            found.setdefault(f"{who}: seconds to {GOOD:.0%} off", []).append(reached(looks, p))
+            found.setdefault(f"{who}: sliced W2 halfway through ours", []).append(truth(at(looks, end / 2)))
+            found.setdefault(f"{who}: sliced W2 when ours is done", []).append(truth(at(looks, end)))
         found.setdefault("seconds of ours", []).append(end)
     return {key: median(values) for key, values in found.items()}
 
