@@ -58,8 +58,9 @@ DRESS = component("dress", css=(ASSETS / "page.css").read_text("utf-8"), isolate
 
 
 def dress() -> None:
-    """The page's size, title and style."""
-    st.set_page_config(page_title="Livesheet", page_icon=str(ASSETS / "icon.svg"), layout="wide")
+    """The page's size, title and style. A browser that has answered knows the first two, and would fetch the icon anew."""
+    if not st.session_state.get("answered"):
+        st.set_page_config(page_title="Livesheet", page_icon=str(ASSETS / "icon.svg"), layout="wide")
     DRESS(key="dress")
 
 

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from engine.claim import Statement, statements
 from engine.link import State
-from pages.words.frame import PAGES, Topic, enter, is_open, topics
+from pages.words.frame import ASSETS, PAGES, Topic, enter, is_open, topics
 from pages.words.statement import BADGES, state
 
 PER_PAGE = 12
@@ -17,6 +17,7 @@ PER_PAGE = 12
 def welcome() -> None:
     """What this is, in two lines."""
     enter()
+    st.html(ASSETS / "home.css")  # apart from the other style: what asks for a class by its beginning slows every page
     st.title("Deep-learning theory in which every line runs", anchor=False)
     st.markdown(
         "Open a topic, turn a knob, and see at once what the formula does: real networks that train while you watch, "

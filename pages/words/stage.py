@@ -80,6 +80,7 @@ def _screen(desk: Desk) -> None:
     def pulled() -> None:
         asked = told("pull")
         desk.have, desk.held, desk.pulled = dict(asked.get("have", {})), str(asked.get("id", "")), True
+        st.session_state["answered"] = True
 
     def rested() -> None:
         _rest(desk, told("cursor"))
