@@ -58,7 +58,7 @@ DRESS = component("dress", css=(ASSETS / "page.css").read_text("utf-8"), isolate
 
 
 def dress() -> None:
-    """The page's size, title and style. A browser that has answered knows the first two, and would fetch the icon anew."""
+    """The page's size, title and style. A browser that has answered knows the first two: no need to fetch the icon."""
     if not st.session_state.get("answered"):
         st.set_page_config(page_title="Livesheet", page_icon=str(ASSETS / "icon.svg"), layout="wide")
     DRESS(key="dress")
