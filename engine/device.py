@@ -41,12 +41,15 @@ class Turn:
 
 
 def choose() -> torch.device:
-    """The fastest device there is: CUDA, then Apple's MPS, then the CPU. LIVESHEET_DEVICE overrides."""
-    if wanted := os.environ.get("LIVESHEET_DEVICE"):
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """CUDA where there is one, else the CPU; LIVESHEET_DEVICE overrides.
+
+    Raises ValueError for Apple's MPS: it has no float64, in which many of the runs compute (exact scores, principal
+    components, curvatures).
+    """
+    wanted = torch.device(os.environ.get("LIVESHEET_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if wanted.type == "mps":
+        raise ValueError("LIVESHEET_DEVICE is mps, but cpu or cuda is expected: Apple's GPU does not compute float64.")
+    return wanted
 
 
 DEVICE = choose()
@@ -63,7 +66,7 @@ def describe() -> str:
     """The device in words, for the foot of a page."""
     if DEVICE.type == "cuda":
         return torch.cuda.get_device_name(DEVICE)
-    return {"mps": "Apple GPU", "cpu": "CPU"}.get(DEVICE.type, DEVICE.type)
+    return "CPU" if DEVICE.type == "cpu" else DEVICE.type
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def memory_guard() -> Iterator[None]:
 def warm() -> None:
     """Take a few real training steps: the first of a process import much and choose their kernels."""
     weight = torch.zeros(8, 8, device=DEVICE, requires_grad=True)
-    rule = torch.optim.Adam([weight], fused=DEVICE.type != "mps")
+    rule = torch.optim.Adam([weight], fused=True)
     for _ in range(3):
         with TURN:
             (weight @ weight).square().sum().backward()

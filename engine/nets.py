@@ -152,7 +152,7 @@ class Adam:
     def __call__(self, slope: Tensor, step_size: float) -> None:
         """One step of the weights, in place, against the gradient of their shape."""
         (first, second), (beta1, beta2) = self._moments, self.betas
-        adam([self.weights], [slope], [first], [second], [], [self._count], fused=DEVICE.type != "mps", amsgrad=False,
+        adam([self.weights], [slope], [first], [second], [], [self._count], fused=True, amsgrad=False,
              beta1=beta1, beta2=beta2, lr=step_size, weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
 
 

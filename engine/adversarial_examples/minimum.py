@@ -176,7 +176,7 @@ def _descend(
 ) -> Tensor:
     """Adam from x at one c for each row; which rows were fooled on the way. Plateaus end it early."""
     w = torch.atanh((2 * x - 1) * EDGE).requires_grad_()
-    rule = torch.optim.Adam([w], lr=stepsize, fused=x.device.type != "mps")
+    rule = torch.optim.Adam([w], lr=stepsize, fused=True)
     reached, last = torch.zeros_like(const, dtype=torch.bool), float("inf")
     for step in range(steps):
         now = (w.tanh() + 1) / 2

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from engine.device import DEVICE
 from engine.forgetting_curves.backprop import backward, descend, forward
 from engine.forgetting_curves.memory import Examples
 from engine.nets import Networks
@@ -27,7 +26,7 @@ class Dreams:
         first = [torch.cat([self.encoder.init(1, rng), self.decoder.init(1, rng)], 1) for rng in rngs]
         self.weights = torch.cat(first).to(like)
         self.kept = self.halves()[1]
-        self.adam = torch.optim.Adam([self.weights], RATE, fused=DEVICE.type != "mps")
+        self.adam = torch.optim.Adam([self.weights], RATE, fused=True)
 
     def halves(self) -> list[Tensor]:
         """The weights of the encoders and of the decoders."""

@@ -162,7 +162,7 @@ def descend(
 ) -> Iterator[Tensor]:
     """The weights (k, size) before the first and after every step of Adam on error / 2 + beta KL, each net's own."""
     weights = weights.requires_grad_()
-    adam = torch.optim.Adam([weights], betas=MEMORY, fused=DEVICE.type != "mps")
+    adam = torch.optim.Adam([weights], betas=MEMORY, fused=True)
     yield weights.detach()
     for step in range(steps):
         share = min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * cos(pi * step / steps))

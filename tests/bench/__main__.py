@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"benches, or a group of them: {', '.join(GROUPS)}")
     parser.add_argument("--json", action="store_true", help="a list of measurements for a program")
-    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="where tensors live")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where tensors live")
     args = parser.parse_args()
     if args.device:
         os.environ["LIVESHEET_DEVICE"] = args.device  # read once, when the engine is imported

@@ -97,7 +97,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Peer(recipe).to(DEVICE)
-    rule = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, fused=DEVICE.type != "mps")
+    rule = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, fused=True)
     bars = schedule("linear", recipe.num_timesteps).alpha_bar.float().to(DEVICE)
     data = sample(POINTS, rng)
     while clock.spent < seconds:
