@@ -1,8 +1,15 @@
 """Tests of one topic go to one worker, one after another, so that what a run has learned is learned once."""
 
+import os
+
 import pytest
 
-from tests.topics import TOPICS
+from tests import standin
+
+if os.environ.get("LIVESHEET_DEVICE") == standin.NAME:
+    STANDIN = standin.install()  # before the engine chooses its device
+
+from tests.topics import TOPICS  # noqa: E402
 
 HEAVY = "diffusion_denoising"  # begins first, since it takes longest
 DIFFUSION = ("denoiser", "digits", "langevin", "latent_diffusion", "luck", "samplers", "scenes", "schedules", "score")
