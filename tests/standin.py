@@ -1,7 +1,8 @@
 """A device of our own that stands in for a GPU: its tensors live apart, and no operation takes some of here and there.
 
 Its arithmetic is the CPU's, behind a wall. What would fail on a GPU for want of a `.to(DEVICE)` or a `.cpu()` fails on
-it too, on any machine. `python -m tests.standin [--all]` computes the first frames of views on it.
+it too, on any machine. It lacks `squeeze_` (vector @ matrix) and `.data = ` from a parameter of the CPU.
+`python -m tests.standin [--all]` computes the first frames of views on it.
 """
 
 import os
@@ -43,6 +44,14 @@ class Far(Tensor):
 
     def tolist(self) -> Any:
         return self.raw.tolist()
+
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, new: "Far") -> None:
+        self.raw = new.raw
 
 
 def compute(func: Any, *args: Any, **kwargs: Any) -> Any:

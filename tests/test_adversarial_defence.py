@@ -112,7 +112,7 @@ def layered(net, weights):
     """The same network as a torch module."""
     parts, layers = weights.split([a * b for a, b in net.shapes]), []
     for i in range(0, len(parts), 2):
-        layer = torch.nn.Linear(*net.shapes[i])
+        layer = torch.nn.Linear(*net.shapes[i], device=weights.device)
         layer.weight.data = parts[i].view(net.shapes[i]).T.clone()
         layer.bias.data = parts[i + 1].clone()
         layers += [layer, torch.nn.ReLU()]

@@ -201,7 +201,7 @@ def test_the_heights_over_the_plane_are_those_of_the_networks_there():
     (x, y), (x_new, y_new) = (plane.seen(task, plane.LOOKED) for task in tasks)
     for row, column in ((0, 0), (3, 27), (15, 15), (30, 8)):
         share = on.low + (on.high - on.low) * np.array([column, row], np.float32) / (plane.GRID - 1)
-        place = (on.start + torch.from_numpy(share).to(DEVICE) @ on.axes)[None]
+        place = on.start + torch.from_numpy(share)[None].to(DEVICE) @ on.axes
         own, there = (net(weights, x)[0].log_softmax(-1) for weights in (on.start[None], place))
         expected = (nll_loss(there, y[0]), nll_loss(net(place, x_new)[0].log_softmax(-1), y_new[0]),
                     kl_div(there, own, log_target=True, reduction="batchmean"))  # fmt: skip
