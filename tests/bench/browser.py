@@ -43,6 +43,19 @@ DRAWN = """
     document.addEventListener('keydown', began, { capture: true, once: true });
   });
 """  # and to the first change of a chart
+TITLED = """
+  window.taken = new Promise((done) => {
+    const title = () => document.querySelector('.js-plotly-plot .gtitle')?.textContent;
+    const began = () => {
+      const [start, before] = [performance.now(), title()];
+      const look = () => requestAnimationFrame(
+        () => title() && title() !== before ? done(performance.now() - start) : look());
+      look();
+      setTimeout(() => done(NaN), 15000);
+    };
+    document.addEventListener('EVENT', began, { capture: true, once: true });
+  });
+"""  # and to the first tick of the screen with a chart of another title
 FOLLOW = """
   let since = null;
   window.taken = [];
@@ -106,6 +119,11 @@ def knob() -> Iterator[Row]:
         tab.page.wait_for_selector(".stage[data-tape]", state="attached")
         handle = tab.page.locator("input[type=range]")
         yield row("knob", "the same on a page of one slider and one number", "ms", _pressed(tab.idle(), handle, MOVES))
+    with browser() as chrome, Server("tests/bench/heat.py") as server:
+        tab = Tab(chrome.new_context(**LOOKS["light"]), server.url).goto()
+        tab.page.wait_for_selector(".js-plotly-plot .gtitle", state="attached")
+        taken = _pressed(tab.idle(), tab.page.locator("input[type=range]"), MOVES, TITLED)
+        yield row("knob", "the same on a page of one slider and a heat map by Plotly", "ms", taken)
 
 
 def _find(topic: str, name: str) -> tuple[str, View]:
@@ -118,11 +136,11 @@ def _moves(tab: Tab, topic: str, view: View, moves: int = MOVES) -> list[float]:
     return _pressed(tab.idle(), tab.page.locator(f"{widget(topic, view, f.name)} input[type=range]"), moves)
 
 
-def _pressed(tab: Tab, handle: Locator, moves: int) -> list[float]:
+def _pressed(tab: Tab, handle: Locator, moves: int, arm: str = ARM) -> list[float]:
     taken = []
     for i in range(moves + 1):
         handle.focus()
-        tab.do(ARM.replace("EVENT", "keydown"))
+        tab.do(arm.replace("EVENT", "keydown"))
         tab.page.keyboard.press("ArrowLeft" if i % 16 < 8 else "ArrowRight")
         taken.append(tab.page.evaluate("window.taken"))
         tab.idle().page.wait_for_timeout(150)
